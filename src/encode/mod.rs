@@ -1,0 +1,3 @@
+//! Encoders: levels of rows to files.
+
+pub mod ptiff;

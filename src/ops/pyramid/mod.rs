@@ -1,0 +1,132 @@
+//! The pyramid: every level half of the one above, streamed in bands.
+//!
+//! [`Schedule`] is the plan: it says, for each band of full-resolution rows that arrives, which rows of which
+//! level are computed, which are sharpened and which may be dropped. Both executors (`cpu`,
+//! `gpu`) only follow it, so a band size or a backend never changes a pixel.
+//!
+//! Every level is computed from the unsharpened level above it; level 0 is never sharpened.
+
+use std::ops::Range;
+
+use super::{resample, unsharp};
+use crate::error::Result;
+use crate::geometry::Size;
+use crate::pixel::{PixelFormat, Raster};
+
+pub mod cpu;
+pub mod gpu;
+
+/// Sizes of all levels, full resolution first; ends with the first that fits one tile.
+pub fn levels(full: Size, tile: u32) -> Vec<Size> {
+    let mut sizes = vec![full];
+    let mut last = full;
+    while last.width > tile || last.height > tile {
+        last = last.halved();
+        sizes.push(last);
+    }
+    sizes
+}
+
+/// Everything both executors need to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub format: PixelFormat,
+    /// Full resolution first.
+    pub levels: Vec<Size>,
+    pub resample: resample::Plan,
+    /// `None`: no sharpening.
+    pub unsharp: Option<unsharp::Plan>,
+}
+
+/// What happens to one level when a band arrives. All rows are absolute row numbers of that level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelStep {
+    /// Unsharpened rows held after the new ones are appended; starts where the previous step's `keep` did.
+    pub window: Range<u32>,
+    /// Rows of the window that are new in this step.
+    pub new: Range<u32>,
+    /// Finished rows to hand out now: sharpened below level 0 when the plan sharpens, else equal to `new`.
+    /// For level 0 always equal to `new`.
+    pub emit: Range<u32>,
+    /// First row that later steps still need; rows before it are dropped after the step.
+    pub keep: u32,
+}
+
+/// Follows the bands of one image from top to bottom.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    heights: Vec<u32>,
+    halo: u32,
+    /// Per level: rows available, rows emitted, first row held.
+    available: Vec<u32>,
+    emitted: Vec<u32>,
+    held: Vec<u32>,
+}
+
+impl Schedule {
+    pub fn new(plan: &Plan) -> Self {
+        let n = plan.levels.len();
+        Schedule {
+            heights: plan.levels.iter().map(|s| s.height).collect(),
+            halo: plan.unsharp.as_ref().map_or(0, unsharp::Plan::halo),
+            available: vec![0; n],
+            emitted: vec![0; n],
+            held: vec![0; n],
+        }
+    }
+
+    /// Steps of every level, full resolution first, when `rows` more full-resolution rows arrive.
+    pub fn advance(&mut self, rows: u32) -> Vec<LevelStep> {
+        let n = self.heights.len();
+        let mut steps = Vec::with_capacity(n);
+        let mut arriving = rows;
+        for level in 0..n {
+            let height = self.heights[level];
+            let start = self.available[level];
+            let end = start + arriving;
+            assert!(end <= height, "more rows than level {level} has");
+            self.available[level] = end;
+            let complete = end == height;
+
+            let halo = if level == 0 { 0 } else { self.halo };
+            let emit_end = if complete { height } else { end.saturating_sub(halo).max(self.emitted[level]) };
+            let emit = self.emitted[level]..emit_end;
+            self.emitted[level] = emit_end;
+
+            let mut keep = if complete && emit_end == height { height } else { emit_end.saturating_sub(halo) };
+            if level + 1 < n {
+                let produced =
+                    if complete { self.heights[level + 1] } else { rows_below(end).max(self.available[level + 1]) };
+                if !complete {
+                    keep = keep.min((2 * produced).saturating_sub(resample::BEFORE));
+                }
+                arriving = produced - self.available[level + 1];
+            }
+            let window = self.held[level]..end;
+            let keep = keep.clamp(window.start, end);
+            self.held[level] = keep;
+            steps.push(LevelStep { window, new: start..end, emit, keep });
+        }
+        steps
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.available[0] == self.heights[0]
+    }
+}
+
+/// Rows of the next level that can be computed from the first `available` rows of an unfinished level.
+fn rows_below(available: u32) -> u32 {
+    // Row j reads up to row 2j + AFTER.
+    (available + 1).saturating_sub(resample::AFTER) / 2
+}
+
+/// Receives finished rows: level, first row, rows. Rows of one level arrive in order.
+pub type Sink<'a> = dyn FnMut(usize, u32, &Raster) -> Result<()> + 'a;
+
+/// Computes the levels below full resolution from bands of full-resolution rows.
+pub trait Executor: Send {
+    /// Takes the next rows of level 0 and hands the finished rows of levels 1… to `sink`.
+    /// Level 0 itself is not handed back.
+    fn push(&mut self, band: &Raster, sink: &mut Sink<'_>) -> Result<()>;
+}

@@ -1,0 +1,14 @@
+//! All integration tests, in one binary. One file per subject; `support` holds what several share.
+
+mod catalog;
+mod cli;
+mod decode;
+mod golden;
+mod hostile;
+mod job;
+mod laws;
+mod layering;
+mod parity;
+mod ptiff;
+mod shaders;
+mod support;

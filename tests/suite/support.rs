@@ -1,0 +1,1 @@
+//! Generated images and comparisons that several test files share.
