@@ -1,7 +1,9 @@
 //! Decoders: originals as bands of rows.
 
+pub mod exif;
 pub mod metadata;
 pub mod orient;
+pub mod photoshop_irb;
 pub mod sniff;
 
 use std::path::Path;
