@@ -4,17 +4,25 @@ pub mod exif;
 pub mod metadata;
 pub mod orient;
 pub mod photoshop_irb;
+mod png;
 pub mod sniff;
+mod whole;
 
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::{Orientation, Size};
 use crate::limits::Limits;
-use crate::pixel::{PixelFormat, Raster};
+use crate::pixel::{PixelFormat, Raster, Samples};
 
 pub use metadata::{Metadata, Resolution, ResolutionUnit};
 pub use sniff::Kind;
+pub use whole::MemorySource;
+
+/// Buffer in front of each original.
+const BUFFER_BYTES: usize = 256 << 10;
 
 /// What an original is, known before its pixels are read.
 #[derive(Debug, Clone)]
@@ -50,6 +58,61 @@ pub trait RowSource: Send {
 /// # Errors
 /// `Io`, `Malformed` for a broken header, `Unsupported` for a kind without a decoder, `Limit` for a header that asks too much.
 pub fn open(path: &Path, limits: &Limits) -> Result<Box<dyn RowSource>> {
-    let _ = (path, limits);
-    todo!()
+    open_by_content(path, limits).map_err(|error| error.of(path.display().to_string()))
+}
+
+fn open_by_content(path: &Path, limits: &Limits) -> Result<Box<dyn RowSource>> {
+    let read = |path| -> std::io::Result<(File, Vec<u8>)> {
+        let mut file = File::open(path)?;
+        let head = sniff::read_head(&mut file)?;
+        file.seek(SeekFrom::Start(0))?;
+        Ok((file, head))
+    };
+    let (file, head) = read(path).map_err(|error| Error::io(Stage::Open, path, error))?;
+    match sniff::sniff(&head) {
+        Kind::Png => png::open(file, limits),
+        Kind::Gif => whole::open_gif(file, limits),
+        Kind::Bmp => whole::open_bmp(file, limits),
+        Kind::WebP => whole::open_webp(file, limits),
+        Kind::Unknown if head.is_empty() => Err(Error::malformed(Stage::Open, "is empty")),
+        Kind::Unknown => Err(Error::unsupported(Stage::Open, sniff::describe_unknown(&head))),
+        kind => Err(Error::unsupported(Stage::Open, format!("is a file of kind {kind}, which is not decoded as an image"))),
+    }
+}
+
+/// Reads all rows into one raster.
+///
+/// # Errors
+/// `Limit` when raster and decoder together need more than `limits` allow; whatever the source reports; `Malformed`
+/// when it ends early.
+pub fn read_whole(mut source: Box<dyn RowSource>, limits: &Limits) -> Result<Raster> {
+    let SourceInfo { size, format, .. } = *source.info();
+    limits.check_size(size.width.into(), size.height.into())?;
+    let bytes = size.pixels().saturating_mul(format.bytes_per_pixel() as u64);
+    limits.check_bytes(bytes.saturating_add(source.working_bytes()))?;
+    let mut raster = Raster::empty(format, size.width);
+    while raster.height < size.height {
+        if source.read_rows(&mut raster, size.height - raster.height)? == 0 {
+            return Err(Error::malformed(
+                Stage::Decode,
+                format!("the image ends after row {} of {}", raster.height, size.height),
+            ));
+        }
+        // Room for the rest is taken in one go, and only once there are pixels to put there.
+        let missing = (size.height - raster.height) as usize * raster.stride();
+        match &mut raster.samples {
+            Samples::U8(samples) => samples.reserve_exact(missing),
+            Samples::U16(samples) => samples.reserve_exact(missing),
+        }
+    }
+    Ok(raster)
+}
+
+/// An error while reading `what`: a file that ends is malformed, anything else is the operating system's.
+fn io_error(error: std::io::Error, stage: Stage, what: &str) -> Error {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        Error::malformed(stage, format!("the file ends inside {what}; it is truncated")).caused_by(error)
+    } else {
+        Error::new(ErrorKind::Io, stage, format!("{what} cannot be read: {error}")).caused_by(error)
+    }
 }
