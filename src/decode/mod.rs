@@ -76,7 +76,9 @@ fn open_by_content(path: &Path, limits: &Limits) -> Result<Box<dyn RowSource>> {
         Kind::WebP => whole::open_webp(file, limits),
         Kind::Unknown if head.is_empty() => Err(Error::malformed(Stage::Open, "is empty")),
         Kind::Unknown => Err(Error::unsupported(Stage::Open, sniff::describe_unknown(&head))),
-        kind => Err(Error::unsupported(Stage::Open, format!("is a file of kind {kind}, which is not decoded as an image"))),
+        kind => {
+            Err(Error::unsupported(Stage::Open, format!("is a file of kind {kind}, which is not decoded as an image")))
+        }
     }
 }
 
@@ -92,17 +94,18 @@ pub fn read_whole(mut source: Box<dyn RowSource>, limits: &Limits) -> Result<Ras
     limits.check_bytes(bytes.saturating_add(source.working_bytes()))?;
     let mut raster = Raster::empty(format, size.width);
     while raster.height < size.height {
-        if source.read_rows(&mut raster, size.height - raster.height)? == 0 {
+        let rows = (size.height - raster.height).min(256);
+        if source.read_rows(&mut raster, rows)? == 0 {
             return Err(Error::malformed(
                 Stage::Decode,
                 format!("the image ends after row {} of {}", raster.height, size.height),
             ));
         }
         // Room for the rest is taken in one go, and only once there are pixels to put there.
-        let missing = (size.height - raster.height) as usize * raster.stride();
+        let samples_missing = (size.height - raster.height) as usize * raster.stride();
         match &mut raster.samples {
-            Samples::U8(samples) => samples.reserve_exact(missing),
-            Samples::U16(samples) => samples.reserve_exact(missing),
+            Samples::U8(samples) => samples.reserve_exact(samples_missing),
+            Samples::U16(samples) => samples.reserve_exact(samples_missing),
         }
     }
     Ok(raster)

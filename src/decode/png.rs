@@ -47,10 +47,8 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
     let decoder_bytes = row_bytes.saturating_mul(4).saturating_add(DECODER_BYTES);
     limits.check_bytes(decoder_bytes)?;
     let allowed = decoder_bytes.saturating_add(limits.max_metadata_bytes.saturating_mul(2));
-    let mut decoder = png::Decoder::new_with_limits(
-        buffered,
-        png::Limits { bytes: usize::try_from(allowed).unwrap_or(usize::MAX) },
-    );
+    let mut decoder =
+        png::Decoder::new_with_limits(buffered, png::Limits { bytes: usize::try_from(allowed).unwrap_or(usize::MAX) });
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
@@ -141,7 +139,8 @@ fn png_error(error: DecodingError, stage: Stage, place: &str) -> Error {
     match error {
         DecodingError::IoError(e) => io_error(e, stage, &format!("the PNG data {place}")),
         DecodingError::LimitsExceeded => {
-            Error::limit(stage, format!("the PNG data {place} needs more memory than its limit allows")).caused_by(error)
+            Error::limit(stage, format!("the PNG data {place} needs more memory than its limit allows"))
+                .caused_by(error)
         }
         DecodingError::Format(_) | DecodingError::Parameter(_) => {
             Error::new(ErrorKind::Malformed, stage, format!("the PNG data {place} is broken: {error}")).caused_by(error)
@@ -304,7 +303,8 @@ impl Chunks {
     /// Inflates at most what the limit allows.
     fn inflated(&mut self, what: &str, compressed: &[u8], limits: &Limits) -> Option<Vec<u8>> {
         let mut data = Vec::new();
-        let read = ZlibDecoder::new(compressed).take(limits.max_metadata_bytes.saturating_add(1)).read_to_end(&mut data);
+        let read =
+            ZlibDecoder::new(compressed).take(limits.max_metadata_bytes.saturating_add(1)).read_to_end(&mut data);
         if let Err(error) = read {
             self.warnings.push(format!("{what} is dropped, it cannot be decompressed: {error}"));
             return None;

@@ -26,7 +26,10 @@ impl MemorySource {
     /// `Misuse` when the raster's size or format is not what `info` says.
     pub fn new(info: SourceInfo, raster: Raster) -> Result<Self> {
         if info.size != raster.size() || info.format != raster.format {
-            return Err(Error::misuse(Stage::Decode, "the raster is not of the size and format that its source states"));
+            return Err(Error::misuse(
+                Stage::Decode,
+                "the raster is not of the size and format that its source states",
+            ));
         }
         Ok(MemorySource { info, raster, next_row: 0 })
     }
@@ -142,7 +145,8 @@ pub(super) fn open_bmp(mut file: File, limits: &Limits) -> Result<Box<dyn RowSou
     let header_size = u32::from_le_bytes([header[14], header[15], header[16], header[17]]);
     let resolution = (read == header.len() && header_size >= 40)
         .then(|| {
-            let per_metre = |at: usize| f64::from(i32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes")));
+            let per_metre =
+                |at: usize| f64::from(i32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes")));
             Resolution::per_metre(per_metre(38), per_metre(42))
         })
         .flatten();
@@ -265,7 +269,8 @@ struct GifOutline {
 
 impl GifOutline {
     fn read(reader: &mut (impl Read + Seek)) -> Result<GifOutline> {
-        let mut outline = GifOutline { screen: Size::new(0, 0), opaque: false, first_frame_bytes: 0, more_frames: false };
+        let mut outline =
+            GifOutline { screen: Size::new(0, 0), opaque: false, first_frame_bytes: 0, more_frames: false };
         match outline.walk(reader) {
             // A file that ends early is the decoder's to report, with what it could read before.
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(outline),
