@@ -3,6 +3,7 @@
 
 pub mod crop_detect;
 pub mod knockout;
+mod premultiply;
 pub mod pyramid;
 pub mod resample;
 pub mod unsharp;

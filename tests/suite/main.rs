@@ -12,3 +12,4 @@ mod parity;
 mod ptiff;
 mod shaders;
 mod support;
+mod tolerances;

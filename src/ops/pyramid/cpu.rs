@@ -1,1 +1,98 @@
-//! To be written.
+//! The pyramid on the CPU: follows the schedule with one window of rows per level.
+
+use std::sync::Arc;
+
+use super::{Executor, Plan, Schedule, Sink};
+use crate::error::{Error, Result, Stage};
+use crate::ops::{resample, unsharp};
+use crate::pixel::Raster;
+
+/// Computes levels with the CPU loops of `resample` and `unsharp`, on the current rayon pool.
+#[derive(Debug)]
+pub struct CpuExecutor {
+    plan: Arc<Plan>,
+    schedule: Schedule,
+    /// Unsharpened rows of every level that are still needed.
+    windows: Vec<Raster>,
+    /// First row of each window.
+    starts: Vec<u32>,
+    /// Sharpened rows on their way to the sink; kept for its allocation.
+    sharpened: Raster,
+}
+
+impl CpuExecutor {
+    pub fn new(plan: Arc<Plan>) -> Self {
+        CpuExecutor {
+            schedule: Schedule::new(&plan),
+            windows: plan.levels.iter().map(|size| Raster::empty(plan.format, size.width)).collect(),
+            starts: vec![0; plan.levels.len()],
+            sharpened: Raster::empty(plan.format, 0),
+            plan,
+        }
+    }
+}
+
+impl Executor for CpuExecutor {
+    fn push(&mut self, band: &Raster, sink: &mut Sink<'_>) -> Result<()> {
+        let plan = Arc::clone(&self.plan);
+        if band.format != plan.format || band.width != plan.levels[0].width {
+            return Err(Error::misuse(
+                Stage::Operate,
+                format!(
+                    "a band of {} and {} px width for a pyramid of {} and {} px",
+                    band.format, band.width, plan.format, plan.levels[0].width
+                ),
+            ));
+        }
+        if u64::from(band.height) > u64::from(self.schedule.rows_left()) {
+            return Err(Error::misuse(
+                Stage::Operate,
+                format!("{} more rows for an image that lacks {}", band.height, self.schedule.rows_left()),
+            ));
+        }
+        let steps = self.schedule.advance(band.height);
+        for (level, step) in steps.iter().enumerate() {
+            let size = plan.levels[level];
+            // A first band, which may be the whole image, is read where it is.
+            let borrowed = level == 0 && self.windows[0].height == 0;
+            if level == 0 && !borrowed {
+                self.windows[0].append_rows(band, 0..band.height);
+            }
+            let (above, below) = self.windows.split_at_mut(level + 1);
+            let window = if borrowed { band } else { &above[level] };
+            debug_assert_eq!(step.window, self.starts[level]..self.starts[level] + window.height);
+
+            if let (Some(next), Some(next_step)) = (below.first_mut(), steps.get(level + 1)) {
+                resample::cpu::downsample(&plan.resample, window, step.window.start, size, next_step.new.clone(), next);
+            }
+            if level > 0 && !step.emit.is_empty() {
+                self.sharpened.width = size.width;
+                self.sharpened.set_rows(0);
+                match &plan.unsharp {
+                    Some(unsharp) => unsharp::cpu::sharpen(
+                        unsharp,
+                        window,
+                        step.window.start,
+                        size,
+                        step.emit.clone(),
+                        &mut self.sharpened,
+                    ),
+                    None => {
+                        let first = step.emit.start - step.window.start;
+                        self.sharpened.append_rows(window, first..first + step.emit.len() as u32);
+                    }
+                }
+                sink(level, step.emit.start, &self.sharpened)?;
+            }
+
+            let dropped = step.keep - step.window.start;
+            if borrowed {
+                self.windows[0].append_rows(band, dropped..band.height);
+            } else {
+                self.windows[level].drop_rows(dropped);
+            }
+            self.starts[level] = step.keep;
+        }
+        Ok(())
+    }
+}

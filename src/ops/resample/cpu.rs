@@ -1,1 +1,347 @@
-//! To be written.
+//! Downsampling on the CPU: eight rows into one row of column sums, that row split into even and odd pixels,
+//! those into one row of output. Every loop runs over contiguous samples with constant offsets, so that it
+//! vectorises whatever the number of channels.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{AFTER, BEFORE, Plan, TAP_BITS, TAPS};
+use crate::geometry::Size;
+use crate::ops::premultiply::{Premultiply, color_back, premultiply};
+use crate::pixel::{Raster, Samples};
+
+/// Output rows that one task computes; premultiplied rows are shared inside a task only.
+const ROWS_PER_TASK: usize = 16;
+
+/// Appends rows `out_rows` of the next level to `out`, which has that level's width and format.
+///
+/// `window` holds rows of this level, the first of them row `window_start`; `full` is the size of the whole level.
+/// The window holds every row that the output reads: from `2·start − 3` up to `2·end + 2`, clamped to the level.
+pub fn downsample(plan: &Plan, window: &Raster, window_start: u32, full: Size, out_rows: Range<u32>, out: &mut Raster) {
+    assert!(
+        window.format == out.format && window.width == full.width && out.width == full.halved().width,
+        "rows of another shape"
+    );
+    if out_rows.is_empty() {
+        return;
+    }
+    let done = out.samples.len();
+    out.set_rows(out.height + out_rows.len() as u32);
+    let format = window.format;
+    let shape = Shape {
+        channels: format.channels(),
+        width: full.width as usize,
+        out_width: out.width as usize,
+        height: full.height,
+        window_start,
+        out_start: out_rows.start,
+    };
+    match (&window.samples, &mut out.samples) {
+        (Samples::U8(rows), Samples::U8(out)) if !format.alpha => narrow(plan, shape, rows, &mut out[done..]),
+        (Samples::U16(rows), Samples::U16(out)) if !format.alpha => wide(plan, shape, rows, &mut out[done..]),
+        (Samples::U8(rows), Samples::U8(out)) => with_alpha(plan, shape, rows, &mut out[done..]),
+        (Samples::U16(rows), Samples::U16(out)) => with_alpha(plan, shape, rows, &mut out[done..]),
+        _ => unreachable!("formats are equal"),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    channels: usize,
+    width: usize,
+    out_width: usize,
+    height: u32,
+    window_start: u32,
+    out_start: u32,
+}
+
+impl Shape {
+    /// The level's row `y`, clamped, as an index into the window.
+    fn window_row(&self, y: i64) -> usize {
+        (y.clamp(0, i64::from(self.height) - 1) - i64::from(self.window_start)) as usize
+    }
+
+    /// Window rows under the eight taps of output row `row`, counted from `out_start`.
+    fn tap_rows(&self, row: usize) -> [usize; TAPS] {
+        let first = 2 * (i64::from(self.out_start) + row as i64) - i64::from(BEFORE);
+        std::array::from_fn(|k| self.window_row(first + k as i64))
+    }
+
+    fn stride(&self) -> usize {
+        self.width * self.channels
+    }
+
+    fn out_stride(&self) -> usize {
+        self.out_width * self.channels
+    }
+}
+
+/// One row of column sums, and the same split into even and odd pixels for the pass along the row.
+struct Lanes<T> {
+    channels: usize,
+    width: usize,
+    /// From pixel −3 to the last that an output reads: replicated at both ends.
+    padded: Vec<T>,
+    /// Pixels −3, −1, 1, …
+    even: Vec<T>,
+    /// Pixels −2, 0, 2, …
+    odd: Vec<T>,
+}
+
+impl<T: Copy + Default> Lanes<T> {
+    fn new(shape: &Shape) -> Self {
+        let half = (shape.out_width + TAPS / 2 - 1) * shape.channels;
+        Lanes {
+            channels: shape.channels,
+            width: shape.width,
+            padded: vec![T::default(); 2 * half],
+            even: vec![T::default(); half],
+            odd: vec![T::default(); half],
+        }
+    }
+
+    /// Where the column sums of the row's own pixels go.
+    fn row_mut(&mut self) -> &mut [T] {
+        let start = BEFORE as usize * self.channels;
+        &mut self.padded[start..][..self.width * self.channels]
+    }
+
+    /// Replicates the ends and splits, once the row is filled.
+    fn split(&mut self) {
+        let n = self.channels;
+        let before = BEFORE as usize * n;
+        for x in 0..BEFORE as usize {
+            self.padded.copy_within(before..before + n, x * n);
+        }
+        let end = before + self.width * n;
+        for x in (end..self.padded.len()).step_by(n) {
+            self.padded.copy_within(end - n..end, x);
+        }
+        match n {
+            1 => self.split_of::<1>(),
+            2 => self.split_of::<2>(),
+            3 => self.split_of::<3>(),
+            4 => self.split_of::<4>(),
+            5 => self.split_of::<5>(),
+            _ => unreachable!("a pixel has at most 5 samples"),
+        }
+    }
+
+    fn split_of<const C: usize>(&mut self) {
+        let pixels = self.padded.as_chunks::<C>().0.as_chunks::<2>().0;
+        let even = self.even.as_chunks_mut::<C>().0;
+        let odd = self.odd.as_chunks_mut::<C>().0;
+        for (([a, b], even), odd) in pixels.iter().zip(even).zip(odd) {
+            *even = *a;
+            *odd = *b;
+        }
+    }
+
+    /// Samples under tap `k`, one for each of the `len` output samples.
+    fn tap(&self, k: usize, len: usize) -> &[T] {
+        let lane = if k % 2 == 0 { &self.even } else { &self.odd };
+        &lane[k / 2 * self.channels..][..len]
+    }
+}
+
+/// 8 bits without alpha, in 16-bit lanes.
+///
+/// Samples are taken as differences from 127.5, where the weights' sum of 1 leaves `t` short of exactly 8160 (Q6).
+/// A pair of samples under equal weights is then at most ±255, and a weight `128·high + low` multiplies it
+/// in two products whose sums stay inside an `i16`.
+fn narrow(plan: &Plan, shape: Shape, rows: &[u8], out: &mut [u8]) {
+    let weights = NarrowWeights::new(plan);
+    let stride = shape.stride();
+    out.par_chunks_mut(shape.out_stride() * ROWS_PER_TASK).enumerate().for_each_init(
+        || Lanes::new(&shape),
+        |lanes, (task, out)| {
+            for (row, out) in out.chunks_exact_mut(shape.out_stride()).enumerate() {
+                let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| &rows[y * stride..][..stride]);
+                weights.columns(&taps, lanes.row_mut());
+                lanes.split();
+                weights.along(lanes, out);
+            }
+        },
+    );
+}
+
+struct NarrowWeights {
+    /// The taps' first half; the second mirrors it.
+    taps: [i16; TAPS / 2],
+    /// `taps = 128·high + low`.
+    high: [i16; TAPS / 2],
+    low: [i16; TAPS / 2],
+}
+
+impl NarrowWeights {
+    fn new(plan: &Plan) -> Self {
+        let taps: [i16; TAPS / 2] = std::array::from_fn(|k| plan.taps[k] as i16);
+        let high = taps.map(|w| (w + 64) >> 7);
+        let low = std::array::from_fn(|k| taps[k] - 128 * high[k]);
+        NarrowWeights { taps, high, low }
+    }
+
+    /// `t − 8160`, in Q6.
+    fn columns(&self, rows: &[&[u8]; TAPS], out: &mut [i16]) {
+        let len = out.len();
+        let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| &row[..len]);
+        let [h0, h1, h2, h3] = self.high;
+        let [l0, l1, l2, l3] = self.low;
+        let pair = |a: u8, b: u8| i16::from(a) + i16::from(b) - 255;
+        for x in 0..len {
+            let p0 = pair(r0[x], r7[x]);
+            let p1 = pair(r1[x], r6[x]);
+            let p2 = pair(r2[x], r5[x]);
+            let p3 = pair(r3[x], r4[x]);
+            let high = h0 * p0 + h1 * p1 + h2 * p2 + h3 * p3;
+            let low = l0 * p0 + l1 * p1 + l2 * p2 + l3 * p3;
+            // (128·high + low + 2^7) >> 8, without leaving 16 bits.
+            out[x] = (high + (low >> 7) + 1) >> 1;
+        }
+    }
+
+    fn along(&self, lanes: &Lanes<i16>, out: &mut [u8]) {
+        let len = out.len();
+        let [t0, t1, t2, t3, t4, t5, t6, t7]: [&[i16]; TAPS] = std::array::from_fn(|k| lanes.tap(k, len));
+        let [w0, w1, w2, w3] = self.taps;
+        let product = |w: i16, a: i16, b: i16| i32::from(w) * i32::from(a + b);
+        for x in 0..len {
+            let sum = product(w0, t0[x], t7[x])
+                + product(w1, t1[x], t6[x])
+                + product(w2, t2[x], t5[x])
+                + product(w3, t3[x], t4[x]);
+            // 8160 in Q6 by weights in Q14 of sum 1.
+            let sum = sum + (8160 << TAP_BITS);
+            out[x] = ((sum + (1 << 19)) >> 20).clamp(0, 255) as u8;
+        }
+    }
+}
+
+/// 16 bits without alpha.
+fn wide(plan: &Plan, shape: Shape, rows: &[u16], out: &mut [u16]) {
+    let stride = shape.stride();
+    out.par_chunks_mut(shape.out_stride() * ROWS_PER_TASK).enumerate().for_each_init(
+        || Lanes::new(&shape),
+        |lanes, (task, out)| {
+            for (row, out) in out.chunks_exact_mut(shape.out_stride()).enumerate() {
+                let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| &rows[y * stride..][..stride]);
+                wide_columns(plan, &taps, lanes.row_mut());
+                lanes.split();
+                wide_along(plan, lanes, |x, value| out[x] = value.clamp(0, 65535) as u16);
+            }
+        },
+    );
+}
+
+/// 8 or 16 bits with alpha: premultiplied rows, each made once per task and kept while it is read.
+fn with_alpha<S: Premultiply>(plan: &Plan, shape: Shape, rows: &[S], out: &mut [S]) {
+    let (stride, out_stride, channels) = (shape.stride(), shape.out_stride(), shape.channels);
+    out.par_chunks_mut(out_stride * ROWS_PER_TASK).enumerate().for_each_init(
+        || (Ring::new(stride), Lanes::new(&shape), vec![0i32; out_stride]),
+        |(ring, lanes, filtered), (task, out)| {
+            ring.clear();
+            for (row, out) in out.chunks_exact_mut(out_stride).enumerate() {
+                let taps = shape.tap_rows(task * ROWS_PER_TASK + row);
+                for y in taps {
+                    ring.hold(y, |work| premultiply(&rows[y * stride..][..stride], channels, work));
+                }
+                wide_columns(plan, &taps.map(|y| ring.row(y)), lanes.row_mut());
+                lanes.split();
+                wide_along(plan, lanes, |x, value| filtered[x] = value);
+                for (filtered, out) in filtered.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
+                    let (alpha, color) = filtered.split_last().expect("alpha is a channel");
+                    let alpha = (*alpha).clamp(0, S::FULL as i32) as u32;
+                    for (p, out) in color.iter().zip(&mut *out) {
+                        *out = color_back((*p).clamp(0, alpha as i32) as u32, alpha);
+                    }
+                    out[channels - 1] = S::alpha_back(alpha);
+                }
+            }
+        },
+    );
+}
+
+/// The last eight work rows that were made, by window row.
+struct Ring {
+    stride: usize,
+    held: [Option<usize>; TAPS],
+    work: Vec<u16>,
+}
+
+impl Ring {
+    fn new(stride: usize) -> Self {
+        Ring { stride, held: [None; TAPS], work: vec![0; stride * TAPS] }
+    }
+
+    fn clear(&mut self) {
+        self.held = [None; TAPS];
+    }
+
+    /// Makes row `y` unless it is there. Any eight consecutive rows have places of their own.
+    fn hold(&mut self, y: usize, make: impl FnOnce(&mut [u16])) {
+        let place = y % TAPS;
+        if self.held[place] != Some(y) {
+            make(&mut self.work[place * self.stride..][..self.stride]);
+            self.held[place] = Some(y);
+        }
+    }
+
+    fn row(&self, y: usize) -> &[u16] {
+        &self.work[y % TAPS * self.stride..][..self.stride]
+    }
+}
+
+/// `t` of 16-bit work values.
+fn wide_columns(plan: &Plan, rows: &[&[u16]; TAPS], out: &mut [i32]) {
+    let len = out.len();
+    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| &row[..len]);
+    let [w0, w1, w2, w3, ..] = plan.taps.map(|w| w as i16);
+    // Products of two `i16` are cheap in SIMD. Flipping the top bit subtracts 32768, and weights of sum 1 bring
+    // exactly that back.
+    let product = |w: i16, v: u16| i32::from(w) * i32::from((v ^ 0x8000) as i16);
+    for x in 0..len {
+        let sum = product(w0, r0[x])
+            + product(w1, r1[x])
+            + product(w2, r2[x])
+            + product(w3, r3[x])
+            + product(w3, r4[x])
+            + product(w2, r5[x])
+            + product(w1, r6[x])
+            + product(w0, r7[x]);
+        out[x] = (sum + (1 << 13) + (0x8000 << TAP_BITS)) >> TAP_BITS;
+    }
+}
+
+/// Hands every filtered value of the row, not yet clamped, to `put`.
+fn wide_along(plan: &Plan, lanes: &Lanes<i32>, mut put: impl FnMut(usize, i32)) {
+    let len = lanes.even.len() - (TAPS / 2 - 1) * lanes.channels;
+    let [t0, t1, t2, t3, t4, t5, t6, t7]: [&[i32]; TAPS] = std::array::from_fn(|k| lanes.tap(k, len));
+    let [w0, w1, w2, w3, ..] = plan.taps;
+    for x in 0..len {
+        let sum = w0 * (t0[x] + t7[x]) + w1 * (t1[x] + t6[x]) + w2 * (t2[x] + t5[x]) + w3 * (t3[x] + t4[x]);
+        put(x, (sum + (1 << 13)) >> TAP_BITS);
+    }
+}
+
+// The halo of the contract is what the padding of a row gives.
+const _: () = assert!(BEFORE + 1 + AFTER == TAPS as u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::resample::Filter;
+
+    /// The 16-bit sums of the narrow path hold for every plan.
+    #[test]
+    fn narrow_weights_stay_inside_16_bits() {
+        for filter in [Filter::Lanczos, Filter::Box, Filter::BicubicSharper] {
+            let plan = Plan::new(filter);
+            let weights = NarrowWeights::new(&plan);
+            let most = |weights: [i16; TAPS / 2]| weights.iter().map(|w| i32::from(*w).abs() * 255).sum::<i32>();
+            let (high, low) = (most(weights.high), most(weights.low));
+            assert!(low <= i32::from(i16::MAX), "{filter:?}: low sum {low}");
+            assert!(high + (low >> 7) < i32::from(i16::MAX), "{filter:?}: high sum {high}");
+        }
+    }
+}
