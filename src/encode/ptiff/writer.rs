@@ -1,0 +1,455 @@
+//! Collects rows of all levels, compresses tiles in parallel, and writes the file in one go at the end.
+//!
+//! Compressed tiles wait in memory up to a bound and in an anonymous file beside the target beyond it, because the
+//! file begins with what is known last: the directories and the smallest level. Which tile waits where, and which
+//! thread compressed it, never shows in the bytes.
+//!
+//! Until [`Writer::finish`] succeeds, the target is as it was. `finish` writes a temporary file in the same folder,
+//! flushes it to the disk, reads its whole structure back as a stranger would, decompresses one tile of every level
+//! and compares checksums, and only then renames it over the target.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::compress::{Compressors, Encoded, TileShape};
+use super::layout::{self, Contents, JpegLevel, LevelContents};
+use super::{Compression, Options, Pyramid, Written, level_sizes, reader, resolve};
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::geometry::Size;
+use crate::pixel::{Color, Raster};
+
+/// Full-resolution tiles that arrive compressed: the coefficients of a JPEG source, cut into tiles but not decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// Abbreviated stream with the tables of all tiles.
+    pub tables: Vec<u8>,
+    /// Sampling factors of luma over chroma, horizontal and vertical, each 1, 2 or 4; `None` for gray.
+    pub subsampling: Option<(u16, u16)>,
+}
+
+/// Writes one pyramid.
+///
+/// Dropped before [`Writer::finish`], it leaves nothing behind and the old file as it was.
+pub struct Writer {
+    path: PathBuf,
+    folder: PathBuf,
+    pyramid: Pyramid,
+    options: Options,
+    compression: Compression,
+    levels: Vec<Level>,
+    compressors: Compressors,
+    store: Store,
+}
+
+/// A level on its way.
+struct Level {
+    size: Size,
+    tiles_across: u32,
+    tiles_down: u32,
+    rows_taken: u32,
+    /// Rows that do not fill a row of tiles yet.
+    waiting: Raster,
+    tiles: Vec<Tile>,
+    /// Present exactly with JPEG compression.
+    jpeg: Option<JpegLevel>,
+    /// Tiles come through [`Writer::write_carried_tile`] instead of rows.
+    carried: bool,
+}
+
+impl Level {
+    fn tile_count(&self) -> usize {
+        self.tiles_across as usize * self.tiles_down as usize
+    }
+}
+
+impl Writer {
+    /// Prepares to write `path`.
+    ///
+    /// Held in memory: at most `spill_bytes` of compressed tiles, one row of tiles of every level uncompressed (about
+    /// `tile` × 2 × full width × bytes per pixel), and one row of tiles compressed.
+    ///
+    /// # Errors
+    /// `Misuse` for options out of range or levels that do not halve, `Io` when nothing can be written to the folder.
+    pub fn create(path: &Path, pyramid: Pyramid, options: &Options, spill_bytes: u64) -> Result<Writer> {
+        let subject = path.display().to_string();
+        options.check().map_err(|e| e.of(&subject))?;
+        check_levels(&pyramid.levels, options.tile).map_err(|e| e.of(&subject))?;
+        let (compression, _) = resolve(options.compression, pyramid.format, pyramid.came_as_jpeg);
+        let shape = TileShape { side: options.tile, format: pyramid.format };
+        let compressors = Compressors::new(compression, shape, options).map_err(|e| e.of(&subject))?;
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        // Made at once, so that a folder that cannot be written to is known before the work is done.
+        let spill = tempfile::tempfile_in(&folder).map_err(|e| write_error(path, e))?;
+        let levels = pyramid
+            .levels
+            .iter()
+            .map(|&size| {
+                let [tiles_across, tiles_down] = [size.width, size.height].map(|side| side.div_ceil(options.tile));
+                Level {
+                    size,
+                    tiles_across,
+                    tiles_down,
+                    rows_taken: 0,
+                    waiting: Raster::empty(pyramid.format, size.width),
+                    tiles: Vec::new(),
+                    jpeg: compressors.jpeg().cloned(),
+                    carried: false,
+                }
+            })
+            .collect();
+        Ok(Writer {
+            path: path.to_path_buf(),
+            folder,
+            pyramid,
+            options: options.clone(),
+            compression,
+            levels,
+            compressors,
+            store: Store {
+                memory_bytes: 0,
+                limit_bytes: spill_bytes,
+                spill,
+                spilled_bytes: 0,
+                target: path.to_path_buf(),
+            },
+        })
+    }
+
+    /// Takes the next rows of `level` (0 is full resolution), from top to bottom; levels may be interleaved freely.
+    /// Tiles are compressed in the thread pool of the caller.
+    ///
+    /// # Errors
+    /// `Misuse` for rows of another width or format, or more rows than the level has; `Io` when spilling fails.
+    pub fn write_rows(&mut self, level: usize, rows: &Raster) -> Result<()> {
+        self.take_rows(level, rows).map_err(|e| e.of(self.path.display().to_string()))
+    }
+
+    fn take_rows(&mut self, index: usize, rows: &Raster) -> Result<()> {
+        let format = self.pyramid.format;
+        let levels = self.levels.len();
+        let Some(level) = self.levels.get_mut(index) else {
+            return Err(Error::misuse(Stage::Encode, format!("rows for level {index} of {levels}")));
+        };
+        if level.carried {
+            return Err(Error::misuse(Stage::Encode, "rows for full resolution, whose tiles are carried"));
+        }
+        if rows.format != format || rows.width != level.size.width {
+            return Err(Error::misuse(
+                Stage::Encode,
+                format!(
+                    "rows of {} px in {} for level {index} of {} px in {format}",
+                    rows.width, rows.format, level.size.width
+                ),
+            ));
+        }
+        let height = level.size.height;
+        if rows.height > height - level.rows_taken {
+            return Err(Error::misuse(Stage::Encode, format!("more than {height} rows for level {index}")));
+        }
+        let mut next = 0;
+        while next < rows.height {
+            let first = level.rows_taken - level.waiting.height;
+            let strip = self.options.tile.min(height - first);
+            let missing = strip - level.waiting.height;
+            let end = rows.height.min(next + missing);
+            level.rows_taken += end - next;
+            if end - next == strip {
+                // A whole row of tiles at once: no copy.
+                self.store.keep(self.compressors.encode_row(rows, next..end)?, &mut level.tiles)?;
+            } else {
+                level.waiting.append_rows(rows, next..end);
+                if level.waiting.height == strip {
+                    self.store.keep(self.compressors.encode_row(&level.waiting, 0..strip)?, &mut level.tiles)?;
+                    level.waiting.set_rows(0);
+                }
+            }
+            next = end;
+        }
+        Ok(())
+    }
+
+    /// Says that the full-resolution tiles arrive compressed, through [`Writer::write_carried_tile`]; the levels below
+    /// are still given as rows and encoded anew. To be called before anything is written to full resolution.
+    ///
+    /// The streams hold gray or YCbCr as JFIF defines them; RGB and CMYK streams need decoding.
+    ///
+    /// # Errors
+    /// `Misuse` when the file's tiles are not JPEG, when the sampling does not fit the format or the tile size, or when
+    /// rows were already written.
+    pub fn carry_level0(&mut self, carried: Carried) -> Result<()> {
+        self.start_carrying(carried).map_err(|e| e.of(self.path.display().to_string()))
+    }
+
+    fn start_carrying(&mut self, carried: Carried) -> Result<()> {
+        let misuse = |message: &str| Err(Error::misuse(Stage::Encode, message));
+        let top = &mut self.levels[0];
+        if self.compression != Compression::Jpeg {
+            return misuse("JPEG tiles can be carried only into a file with JPEG compression");
+        }
+        if top.rows_taken > 0 || !top.tiles.is_empty() {
+            return misuse("full resolution was begun before it was said to be carried");
+        }
+        match (self.pyramid.format.color, carried.subsampling) {
+            (Color::Gray, None) => {}
+            (Color::Rgb, Some((h, v))) if [h, v].iter().all(|f| [1, 2, 4].contains(f)) => {
+                // A tile holds whole MCUs.
+                if !self.options.tile.is_multiple_of(8 * u32::from(h.max(v))) {
+                    return misuse("tiles of this size do not hold whole JPEG blocks of the source");
+                }
+            }
+            _ => return misuse("only gray and YCbCr JPEG sources can be carried"),
+        }
+        top.jpeg = Some(JpegLevel { tables: carried.tables, subsampling: carried.subsampling });
+        top.carried = true;
+        Ok(())
+    }
+
+    /// Takes the full-resolution tile `index` (row by row, from 0, in order): an abbreviated JPEG stream of a whole
+    /// tile.
+    ///
+    /// # Errors
+    /// `Misuse` for a tile out of order or without [`Writer::carry_level0`], `Io` when spilling fails.
+    pub fn write_carried_tile(&mut self, index: usize, stream: &[u8]) -> Result<()> {
+        let top = &mut self.levels[0];
+        let result = if !top.carried || index != top.tiles.len() || index >= top.tile_count() {
+            let message = format!("carried tile {index}, when tile {} was due", top.tiles.len());
+            Err(Error::misuse(Stage::Encode, message))
+        } else {
+            self.store.keep([Encoded { stream: stream.into(), checksum: None }], &mut top.tiles)
+        };
+        result.map_err(|e| e.of(self.path.display().to_string()))
+    }
+
+    /// Writes the file, checks it and puts it in its place.
+    ///
+    /// # Errors
+    /// `Misuse` when rows are missing, `Io` when the disk is full or refuses, `Malformed` when the file read back is
+    /// not what was written.
+    pub fn finish(self) -> Result<Written> {
+        let subject = self.path.display().to_string();
+        self.write_file().map_err(|e| e.of(subject))
+    }
+
+    fn write_file(self) -> Result<Written> {
+        for (index, level) in self.levels.iter().enumerate() {
+            if level.tiles.len() != level.tile_count() {
+                let message = format!(
+                    "level {index} has {} of its {} tiles; rows are missing",
+                    level.tiles.len(),
+                    level.tile_count()
+                );
+                return Err(Error::misuse(Stage::Encode, message));
+            }
+        }
+        let plan = layout::plan(&Contents {
+            format: self.pyramid.format,
+            compression: self.compression,
+            tile: self.options.tile,
+            layout: self.options.layout,
+            big_tiff: self.options.big_tiff,
+            metadata: &self.pyramid.metadata,
+            levels: self
+                .levels
+                .iter()
+                .map(|level| LevelContents {
+                    size: level.size,
+                    byte_counts: level.tiles.iter().map(|tile| tile.bytes).collect(),
+                    jpeg: level.jpeg.as_ref(),
+                })
+                .collect(),
+        });
+
+        let io = |e| write_error(&self.path, e);
+        let temporary = self.temporary_file().map_err(io)?;
+        let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
+        out.write_all(&plan.head).map_err(io)?;
+        for level in self.levels.iter().rev() {
+            self.store.copy(&level.tiles, &mut out).map_err(io)?;
+        }
+        out.flush().map_err(io)?;
+        drop(out);
+        temporary.as_file().sync_all().map_err(io)?;
+
+        self.verify(temporary.path(), plan.bytes)?;
+        temporary.persist(&self.path).map_err(|e| io(e.error))?;
+        sync_folder(&self.folder).map_err(io)?;
+        Ok(Written {
+            bytes: plan.bytes,
+            levels: self.levels.len(),
+            compression: self.compression,
+            big_tiff: plan.big_tiff,
+        })
+    }
+
+    /// A new file in the target's folder, with the permissions of the file that it will replace or else the usual
+    /// ones (temporary files are private unless told otherwise).
+    fn temporary_file(&self) -> std::io::Result<NamedTempFile> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".reprise-").suffix(".tmp");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.tempfile_in(&self.folder)?;
+        if let Ok(old) = std::fs::metadata(&self.path) {
+            temporary.as_file().set_permissions(old.permissions())?;
+        }
+        Ok(temporary)
+    }
+
+    /// Reads the structure back, and one tile of every level: the middle one, so that an offset or a count that is
+    /// wrong anywhere before it shows. Decompressing every tile would cost as much as a reader's first view of the
+    /// whole file; `validate` does that when asked.
+    fn verify(&self, file: &Path, bytes: u64) -> Result<()> {
+        let written = reader::Opened::open(file)?;
+        let description = written.description()?;
+        let wrong = |what: String| Err(Error::malformed(Stage::Verify, format!("{what}; the old file was kept")));
+        let metadata = &self.pyramid.metadata;
+        let expected = [&metadata.icc, &metadata.xmp, &metadata.iptc].map(|block| block.as_ref().map_or(0, Vec::len));
+        let found = &description.metadata;
+        if [found.icc, found.xmp, found.iptc] != expected.map(|n| n as u64) {
+            return wrong("ICC, XMP or IPTC did not arrive whole".into());
+        }
+        if description.bytes != bytes
+            || description.format != self.pyramid.format
+            || !description.levels.iter().map(|level| level.size).eq(self.pyramid.levels.iter().copied())
+            || description.levels.iter().any(|level| level.compression != self.compression)
+        {
+            return wrong("the file read back is not the one that was written".into());
+        }
+        for (index, level) in self.levels.iter().enumerate() {
+            let middle = level.tiles.len() / 2;
+            let checksum = written.decode_tile(index, middle)?;
+            if level.tiles[middle].checksum.is_some_and(|expected| expected != checksum) {
+                return wrong(format!("tile {middle} of level {index} does not decompress to its pixels"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Flushes the rename itself.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    // Other systems do not open folders as files, and flush renames on their own.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn check_levels(levels: &[Size], tile: u32) -> Result<()> {
+    let full = match levels.first() {
+        Some(full) if full.width > 0 && full.height > 0 => *full,
+        _ => return Err(Error::misuse(Stage::Encode, "a pyramid has at least one level, and that at least one pixel")),
+    };
+    if !level_sizes(full, tile).eq(levels.iter().copied()) {
+        let message = format!(
+            "the levels of {} × {} pixels do not halve until they fit a tile of {tile} px",
+            full.width, full.height
+        );
+        return Err(Error::misuse(Stage::Encode, message));
+    }
+    Ok(())
+}
+
+/// A failed write to the folder of `path`.
+fn write_error(path: &Path, error: std::io::Error) -> Error {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    if matches!(error.kind(), StorageFull | QuotaExceeded) {
+        let message = "the disk is full; the old file was kept: free some space and run again";
+        return Error::new(ErrorKind::Io, Stage::Encode, message).of(path.display().to_string()).caused_by(error);
+    }
+    Error::io(Stage::Encode, path, error)
+}
+
+/// A compressed tile that waits for the end.
+struct Tile {
+    bytes: u32,
+    /// See [`Encoded::checksum`].
+    checksum: Option<u32>,
+    place: Place,
+}
+
+enum Place {
+    Memory(Box<[u8]>),
+    /// Offset in the spill file.
+    Spilled(u64),
+}
+
+/// Holds compressed tiles: in memory up to a bound, in an anonymous file beyond it.
+struct Store {
+    memory_bytes: u64,
+    limit_bytes: u64,
+    spill: File,
+    spilled_bytes: u64,
+    /// The target, for messages.
+    target: PathBuf,
+}
+
+impl Store {
+    fn keep(&mut self, encoded: impl IntoIterator<Item = Encoded>, tiles: &mut Vec<Tile>) -> Result<()> {
+        for Encoded { stream, checksum } in encoded {
+            let bytes = u32::try_from(stream.len())
+                .map_err(|_| Error::limit(Stage::Encode, "a tile of more than 4 GiB; use smaller tiles"))?;
+            let place = if self.memory_bytes + u64::from(bytes) <= self.limit_bytes {
+                self.memory_bytes += u64::from(bytes);
+                Place::Memory(stream)
+            } else {
+                self.spill.write_all(&stream).map_err(|e| write_error(&self.target, e))?;
+                let offset = self.spilled_bytes;
+                self.spilled_bytes += u64::from(bytes);
+                Place::Spilled(offset)
+            };
+            tiles.push(Tile { bytes, checksum, place });
+        }
+        Ok(())
+    }
+
+    /// Writes `tiles` in order.
+    fn copy(&self, tiles: &[Tile], out: &mut impl Write) -> std::io::Result<()> {
+        let mut buffer = Vec::new();
+        let mut spill = &self.spill;
+        for tile in tiles {
+            match &tile.place {
+                Place::Memory(stream) => out.write_all(stream)?,
+                Place::Spilled(offset) => {
+                    spill.seek(SeekFrom::Start(*offset))?;
+                    buffer.resize(tile.bytes as usize, 0);
+                    spill.read_exact(&mut buffer)?;
+                    out.write_all(&buffer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_and_so_is_the_file() {
+        let error = write_error(Path::new("/pictures/a.tif"), std::io::ErrorKind::StorageFull.into());
+        assert_eq!(error.kind, ErrorKind::Io);
+        let text = error.to_string();
+        assert!(text.starts_with("/pictures/a.tif: ") && text.contains("disk is full"), "{text}");
+    }
+
+    #[test]
+    fn levels_must_halve_until_they_fit() {
+        let size = Size::new;
+        assert!(check_levels(&[size(300, 200), size(150, 100)], 256).is_ok());
+        assert!(check_levels(&[size(256, 256)], 256).is_ok());
+        for levels in [
+            &[][..],
+            &[size(0, 1)],
+            &[size(300, 200)],
+            &[size(300, 200), size(151, 100)],
+            &[size(256, 256), size(128, 128)],
+        ] {
+            assert!(check_levels(levels, 256).is_err(), "{levels:?}");
+        }
+    }
+}
