@@ -1,11 +1,13 @@
 //! Decoders: originals as bands of rows.
 
 pub mod exif;
+mod file_range;
 pub mod metadata;
 pub mod orient;
 pub mod photoshop_irb;
 mod png;
 pub mod sniff;
+mod tiff;
 mod whole;
 
 use std::fs::File;
@@ -71,6 +73,7 @@ fn open_by_content(path: &Path, limits: &Limits) -> Result<Box<dyn RowSource>> {
     let (file, head) = read(path).map_err(|error| Error::io(Stage::Open, path, error))?;
     match sniff::sniff(&head) {
         Kind::Png => png::open(file, limits),
+        Kind::Tiff => tiff::open(file, limits),
         Kind::Gif => whole::open_gif(file, limits),
         Kind::Bmp => whole::open_bmp(file, limits),
         Kind::WebP => whole::open_webp(file, limits),
