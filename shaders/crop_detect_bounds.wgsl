@@ -1,0 +1,48 @@
+// Bounds of all pixels that are not background.
+//
+// A thread looks at one column of 16 pixels, a workgroup at 64 × 64 pixels; it joins its finds in workgroup memory
+// and then joins the global bounds once.
+//
+// Bindings: 0 parameters, 1 src, 2 bounds (least x, least y, greatest x, greatest y; starts empty: all ones, then
+// zeros). Follows shared/samples, background.
+
+@group(0) @binding(2) var<storage, read_write> bounds: array<atomic<u32>, 4>;
+
+const ROWS_OF_THREAD: u32 = 16u;
+
+var<workgroup> least: array<atomic<u32>, 2>;
+var<workgroup> greatest: array<atomic<u32>, 2>;
+
+@compute @workgroup_size(64, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+    if index < 2u {
+        atomicStore(&least[index], 0xffffffffu);
+        atomicStore(&greatest[index], 0u);
+    }
+    workgroupBarrier();
+
+    var top = 0xffffffffu;
+    var bottom = 0u;
+    if id.x < parameters.width {
+        let first = id.y * ROWS_OF_THREAD;
+        for (var row = first; row < min(first + ROWS_OF_THREAD, parameters.rows); row++) {
+            if !is_background(id.x, row) {
+                top = min(top, row);
+                bottom = row;
+            }
+        }
+    }
+    let found = top != 0xffffffffu;
+    if found {
+        atomicMin(&least[0], id.x);
+        atomicMin(&least[1], top);
+        atomicMax(&greatest[0], id.x);
+        atomicMax(&greatest[1], bottom);
+    }
+    workgroupBarrier();
+
+    if index < 2u && atomicLoad(&least[index]) != 0xffffffffu {
+        atomicMin(&bounds[index], atomicLoad(&least[index]));
+        atomicMax(&bounds[index + 2u], atomicLoad(&greatest[index]));
+    }
+}
