@@ -1,1 +1,31 @@
-//! To be written.
+//! The catalog of a library: what originals there are, what was made of them, and what every job did.
+//!
+//! A library is a folder:
+//!
+//! ```text
+//! LIB/library.sqlite        the catalog (SQLite, write-ahead log)
+//! LIB/run.lock              held while a job runs
+//! LIB/pyramids/NNNN/…       derivatives, a thousand assets to a folder
+//! ```
+//!
+//! Originals stay where they are; the catalog records their absolute path, size, time of change and content hash.
+//! Everything that belongs together is written in one transaction, so a process that dies leaves a whole catalog.
+//! Times are stored as nanoseconds since 1970 in UTC, enumerations as their names, and all SQL is in this folder.
+
+mod asset;
+mod finish;
+mod handle;
+mod joblog;
+mod names;
+mod schema;
+mod store;
+
+pub use asset::{
+    Asset, AssetFilter, Assets, Crop, CropOrigin, Derivative, IngestOutcome, Ingested, NewOriginal, asset_type,
+};
+pub use finish::{AssetResult, CropChange, NewDerivative};
+pub use handle::{Handle, HandleKind};
+pub use joblog::{
+    JobLog, JobRecord, JobState, LogAux, LogEntry, LogPage, LogType, Severity, Task, TaskOutcome, TaskState,
+};
+pub use store::{Library, RunLock, Settings, is_own_file};

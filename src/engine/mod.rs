@@ -1,1 +1,3 @@
-//! To be written.
+//! The engine: assets in, derivatives out.
+
+pub mod ingest;
