@@ -1,7 +1,7 @@
 //! The compressed strips and tiles of a TIFF as streams of stored rows.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Bytes, Cursor, Error, ErrorKind, Read, Result};
+use std::io::{BufRead, BufReader, Bytes, Chain, Cursor, Error, ErrorKind, Read, Result};
 use std::sync::Arc;
 
 use fax::decoder::{DecodeStatus, Group3Decoder, Group4Decoder, pels};
@@ -87,6 +87,8 @@ impl ChunkFormat {
                 let width = u16::try_from(self.width)
                     .map_err(|_| invalid("fax rows of over 65535 pixels cannot be decoded".to_string()))?;
                 let decoder = if self.codec == Codec::Fax3 {
+                    // Writers leave out the end-of-line code behind the last row; the decoder wants it.
+                    let input = input.chain(Cursor::new(&[0, 1]));
                     FaxDecoder::Group3(Group3Decoder::new(input.bytes()).map_err(|_| invalid_fax())?)
                 } else {
                     FaxDecoder::Group4(Group4Decoder::new(input.bytes(), width)?)
@@ -235,11 +237,11 @@ impl<R: BufRead> Read for PackBitsReader<R> {
     }
 }
 
-type FaxInput = Bytes<BufReader<Box<dyn Read + Send>>>;
+type FaxInput = BufReader<Box<dyn Read + Send>>;
 
 enum FaxDecoder {
-    Group3(Group3Decoder<FaxInput>),
-    Group4(Group4Decoder<FaxInput>),
+    Group3(Group3Decoder<Bytes<Chain<FaxInput, Cursor<&'static [u8; 2]>>>>),
+    Group4(Group4Decoder<Bytes<FaxInput>>),
 }
 
 /// Fax rows as packed bits; white is 0.
@@ -256,6 +258,9 @@ impl FaxReader {
         let transitions = match &mut self.decoder {
             FaxDecoder::Group3(decoder) => {
                 decoder.advance().map_err(|_| invalid_fax())?;
+                if decoder.transitions().last() != Some(&self.width) {
+                    return Err(invalid_fax());
+                }
                 decoder.transitions()
             }
             FaxDecoder::Group4(decoder) => {
