@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 const HANG: Duration = Duration::from_secs(600);
 /// How long one wait for the device lasts before the loss of the device is looked at again.
 const WAIT_SLICE: Duration = Duration::from_millis(500);
+/// How full the adapter's memory may become, in percent of what its driver grants.
+const MEMORY_PERCENT: u8 = 95;
 
 /// Which adapters may be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +168,12 @@ fn list() -> Vec<(wgpu::Adapter, AdapterInfo)> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::VULKAN,
         flags: wgpu::InstanceFlags::empty(),
+        memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+            // Where the driver tells its budget, a buffer is refused before memory runs out: that fails one image,
+            // while a driver that runs out in the middle of its work takes the whole device along.
+            for_resource_creation: Some(MEMORY_PERCENT),
+            for_device_loss: None,
+        },
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
     let mut found: Vec<_> = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN))
