@@ -177,6 +177,9 @@ impl Library {
     /// # Errors
     /// As [`Library::ingest`].
     pub fn ingest_all(&mut self, originals: &[NewOriginal]) -> Result<Vec<Ingested>> {
+        if originals.is_empty() {
+            return Ok(Vec::new());
+        }
         let now = Timestamp::now();
         let transaction = self.begin()?;
         let ingested =

@@ -385,7 +385,7 @@ impl Library {
 
     /// All jobs from the oldest to the newest, with their counts but without log entries.
     pub fn jobs(&self) -> Result<Vec<JobLog>> {
-        let mut statement = self.connection().prepare_cached(&format!("{SELECT_JOB} ORDER BY j.id"))?;
+        let mut statement = self.connection().prepare_cached("SELECT * FROM jobs ORDER BY id")?;
         let jobs = statement.query_map([], read_job)?;
         Ok(jobs.collect::<rusqlite::Result<_>>()?)
     }
@@ -406,14 +406,11 @@ impl Library {
         // One read transaction: the counts and the entries are of the same moment while a job runs.
         let snapshot = self.connection().unchecked_transaction()?;
         let id = job_id(&snapshot, job)?;
-        let mut log = snapshot.prepare_cached(&format!("{SELECT_JOB} WHERE j.id = ?"))?.query_row([id], read_job)?;
+        let mut log = snapshot.prepare_cached("SELECT * FROM jobs WHERE id = ?")?.query_row([id], read_job)?;
         log.detail_array = read_entries(&snapshot, id, page)?;
         Ok(log)
     }
 }
-
-const SELECT_JOB: &str = "
-    SELECT j.*, (SELECT count(*) FROM log l WHERE l.job_id = j.id) AS detail_total_rows FROM jobs j";
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<JobLog> {
     Ok(JobLog {
@@ -438,7 +435,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobLog> {
         transfer_error_count: 0,
         transfer_warning_count: 0,
         fatal_error: row.get("fatal_error")?,
-        detail_total_rows: get_u64(row, "detail_total_rows")?,
+        detail_total_rows: get_u64(row, "log_count")?,
         detail_array: Vec::new(),
     })
 }
@@ -493,6 +490,7 @@ pub(super) fn insert_entry(connection: &Connection, job_id: i64, entry: &LogEntr
             )?
             .execute(params![log_id, position as i64, aux.log_type, aux.message, nanoseconds(aux.created)])?;
     }
+    connection.prepare_cached("UPDATE jobs SET log_count = log_count + 1 WHERE id = ?")?.execute([job_id])?;
     Ok(())
 }
 

@@ -210,3 +210,28 @@ impl From<rusqlite::Error> for Error {
         Error::new(ErrorKind::Catalog, Stage::Catalog, message).caused_by(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn database_failures_say_what_to_do() {
+        for (code, words) in [
+            (ffi::SQLITE_BUSY, "try again"),
+            (ffi::SQLITE_BUSY_SNAPSHOT, "try again"),
+            (ffi::SQLITE_LOCKED, "try again"),
+            (ffi::SQLITE_NOTADB, "backup"),
+            (ffi::SQLITE_CORRUPT, "backup"),
+            (ffi::SQLITE_FULL, "make room"),
+            (ffi::SQLITE_READONLY, "permissions"),
+            (ffi::SQLITE_CANTOPEN, "permissions"),
+        ] {
+            let error = Error::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+            assert_eq!((error.kind, error.stage), (ErrorKind::Catalog, Stage::Catalog));
+            assert!(error.message.contains(words), "{code}: {}", error.message);
+        }
+    }
+}

@@ -187,6 +187,12 @@ mod library {
     }
 
     #[test]
+    fn can_go_to_another_thread() {
+        fn is_send<T: Send>() {}
+        is_send::<Library>();
+    }
+
+    #[test]
     fn can_be_open_twice() {
         let (_dir, mut first) = new_library();
         let mut second = Library::open(first.dir()).unwrap();

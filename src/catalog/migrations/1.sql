@@ -79,7 +79,7 @@ CREATE TABLE project_assets (
 
 CREATE INDEX project_assets_by_asset ON project_assets (asset_id);
 
--- The counts follow from tasks; they are kept here so that listing jobs need not read every task.
+-- The counts follow from tasks and log; they are kept here so that listing jobs need not read all of those.
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     company_id INTEGER NOT NULL DEFAULT 1 REFERENCES companies,
@@ -99,6 +99,7 @@ CREATE TABLE jobs (
     file_duplicate_count INTEGER NOT NULL DEFAULT 0 CHECK (file_duplicate_count >= 0),
     file_update_count INTEGER NOT NULL DEFAULT 0 CHECK (file_update_count >= 0),
     total_file_count INTEGER NOT NULL DEFAULT 0 CHECK (total_file_count >= 0),
+    log_count INTEGER NOT NULL DEFAULT 0 CHECK (log_count >= 0),
     UNIQUE (company_id, name)
 ) STRICT;
 

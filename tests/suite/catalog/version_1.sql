@@ -81,7 +81,7 @@ CREATE TABLE project_assets (
 
 CREATE INDEX project_assets_by_asset ON project_assets (asset_id);
 
--- The counts follow from tasks; they are kept here so that listing jobs need not read every task.
+-- The counts follow from tasks and log; they are kept here so that listing jobs need not read all of those.
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     company_id INTEGER NOT NULL DEFAULT 1 REFERENCES companies,
@@ -101,6 +101,7 @@ CREATE TABLE jobs (
     file_duplicate_count INTEGER NOT NULL DEFAULT 0 CHECK (file_duplicate_count >= 0),
     file_update_count INTEGER NOT NULL DEFAULT 0 CHECK (file_update_count >= 0),
     total_file_count INTEGER NOT NULL DEFAULT 0 CHECK (total_file_count >= 0),
+    log_count INTEGER NOT NULL DEFAULT 0 CHECK (log_count >= 0),
     UNIQUE (company_id, name)
 ) STRICT;
 
@@ -154,7 +155,7 @@ INSERT INTO derivatives
     VALUES (1, 'pyramids/0000/1-shoe.tif', 5000, 637, 473, 3, 'deflate', NULL, x'0000000000000000000000000000000000000000000000000000000000000000', 1700000001000000000);
 INSERT INTO jobs
     VALUES (1, 1, 'Spring', 'Spring', '', 'BeginReoptimize', '', '', 'Done', 1700000000500000000, 1700000002000000000,
-            0, 1, 1, 0, 0, 0, 2);
+            0, 1, 1, 0, 0, 0, 2, 2);
 INSERT INTO tasks VALUES (1, 'a|1', 'Done', 'Success', 0, 0, 1700000001000000000);
 INSERT INTO tasks VALUES (1, 'a|2', 'Done', 'Failure', 0, 0, 1700000001000000000);
 INSERT INTO log VALUES (1, 1, 'ReoptimizeSuccess', 'processed', 1700000001000000000, 'a|1', 'shoe', 'MasterImage');
