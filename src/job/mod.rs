@@ -1,8 +1,8 @@
 //! Job documents: XML or JSON in, one typed [`Job`] out, and back to XML.
 //!
 //! A document goes down four steps, each in its own file:
-//! text → [`raw`] tree (by [`xml`] or [`json`]) → checked record (by [`check`], against the table in [`schema`])
-//! → typed [`Job`] (by [`resolve`]). Both readers produce the same tree, so XML and JSON of one job resolve to
+//! text → `raw` tree (by `xml` or `json`) → checked record (by `check`, against the table in `schema`)
+//! → typed [`Job`] (by `resolve`). Both readers produce the same tree, so XML and JSON of one job resolve to
 //! equal jobs; names, types, ranges, defaults and choices stand only in the table.
 //!
 //! Read are a SOAP 1.1 envelope around `submitJobParam`, a bare `submitJobParam`, a bare `reprocessAssetsJob`,
