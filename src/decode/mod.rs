@@ -2,6 +2,7 @@
 
 pub mod exif;
 mod file_range;
+mod jpeg;
 pub mod metadata;
 pub mod orient;
 pub mod photoshop_irb;
@@ -72,6 +73,7 @@ fn open_by_content(path: &Path, limits: &Limits) -> Result<Box<dyn RowSource>> {
     };
     let (file, head) = read(path).map_err(|error| Error::io(Stage::Open, path, error))?;
     match sniff::sniff(&head) {
+        Kind::Jpeg => jpeg::open(file, limits),
         Kind::Png => png::open(file, limits),
         Kind::Tiff => tiff::open(file, limits),
         Kind::Gif => whole::open_gif(file, limits),

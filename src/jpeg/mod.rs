@@ -1,1 +1,30 @@
-//! To be written.
+//! JPEG: a small safe interface over the libjpeg API.
+//!
+//! - [`Decoder`] hands out rows at full quality.
+//! - [`TileEncoder`] writes the abbreviated streams that the tiles of a TIFF hold.
+//! - [`Coefficients`] cuts a JPEG into such tiles without decoding it, so that no pixel changes.
+//!
+//! `header`, `metadata` and `huffman` are plain Rust. All calls into libjpeg stand in `session`, `decoder`,
+//! `tile_encoder` and `coefficients`, under these rules:
+//!
+//! - Errors leave libjpeg by unwinding (its C code is built with unwind tables) and are caught at every call.
+//! - Data that libjpeg would only warn about, and fill with gray, is an error here. Warnings that cost no
+//!   pixel are kept as text. Nothing is printed.
+//! - The header is read in Rust first, so what this engine refuses never reaches libjpeg, and what libjpeg
+//!   will allocate is known and checked before it starts.
+//! - There is no global state; every object may move between threads.
+
+mod coefficients;
+mod decoder;
+mod header;
+mod huffman;
+mod metadata;
+mod session;
+mod tile_encoder;
+
+pub use coefficients::Coefficients;
+pub use decoder::Decoder;
+pub use header::{Component, Header, Jfif, Process};
+pub use metadata::Blocks;
+pub use session::Encoding;
+pub use tile_encoder::{TileEncoder, TileKind};

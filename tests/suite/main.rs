@@ -7,6 +7,7 @@ mod golden;
 mod hostile;
 mod hostile_files;
 mod job;
+mod jpeg;
 mod laws;
 mod layering;
 mod parity;

@@ -1,0 +1,99 @@
+//! JPEG files as bands of rows.
+
+use std::fs::File;
+use std::io::Read;
+
+use super::{Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, exif, io_error, photoshop_irb};
+use crate::error::{Error, Result, Stage};
+use crate::jpeg::{Decoder, Jfif};
+use crate::limits::Limits;
+use crate::pixel::Raster;
+
+/// Opens a JPEG. The compressed file is read into memory.
+pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
+    let io = |error| io_error(error, Stage::Open, "the file");
+    let length = file.metadata().map_err(io)?.len();
+    limits.check_bytes(length)?;
+    let mut data = Vec::with_capacity(length as usize);
+    // The file may grow meanwhile, or not be a plain file.
+    file.take(limits.max_decode_bytes).read_to_end(&mut data).map_err(io)?;
+    let decoder = Decoder::new(data, limits)?;
+    let blocks = decoder.blocks(limits);
+    let exif = blocks.exif.as_deref().map(exif::parse).unwrap_or_default();
+    let mut warnings = blocks.warnings;
+    warnings.extend(exif.warning);
+    let iptc = blocks.photoshop.as_deref().and_then(|irb| photoshop_irb::resource(irb, photoshop_irb::IPTC));
+    let header = decoder.header();
+    let info = SourceInfo {
+        kind: Kind::Jpeg,
+        size: header.size,
+        format: decoder.format(),
+        orientation: exif.orientation,
+        metadata: Metadata {
+            iptc: iptc.map(<[u8]>::to_vec),
+            icc: blocks.icc,
+            xmp: blocks.xmp,
+            resolution: resolution(header.jfif, exif.resolution),
+        },
+        warnings: Vec::new(),
+    };
+    let mut source = JpegSource { decoder, info, metadata_warnings: warnings };
+    source.collect_warnings();
+    Ok(Box::new(source))
+}
+
+/// JFIF's density where it has a unit; else what EXIF says; else JFIF's aspect ratio where it says something.
+fn resolution(jfif: Option<Jfif>, exif: Option<Resolution>) -> Option<Resolution> {
+    let jfif = jfif.filter(|density| density.x > 0 && density.y > 0).and_then(|density| {
+        let unit = match density.unit {
+            0 => ResolutionUnit::None,
+            1 => ResolutionUnit::Inch,
+            2 => ResolutionUnit::Centimeter,
+            _ => return None,
+        };
+        Some(Resolution { x: density.x.into(), y: density.y.into(), unit })
+    });
+    jfif.filter(|density| density.unit != ResolutionUnit::None).or(exif).or(jfif.filter(|aspect| aspect.x != aspect.y))
+}
+
+struct JpegSource {
+    decoder: Decoder,
+    info: SourceInfo,
+    metadata_warnings: Vec<String>,
+}
+
+impl JpegSource {
+    /// Decoding finds more oddities on its way.
+    fn collect_warnings(&mut self) {
+        self.info.warnings = self.metadata_warnings.clone();
+        self.info.warnings.extend(self.decoder.warnings());
+    }
+}
+
+impl RowSource for JpegSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_rows(&mut self, band: &mut Raster, max_rows: u32) -> Result<u32> {
+        if band.format != self.info.format || band.width != self.info.size.width {
+            return Err(Error::misuse(Stage::Decode, "the band has another format or width than the JPEG file"));
+        }
+        let held = band.height;
+        // The caller's number may be anything; the image bounds what is allocated.
+        let rows = max_rows.min(self.info.size.height);
+        if rows == 0 {
+            return Ok(0);
+        }
+        band.set_rows(held + rows);
+        let start = held as usize * band.row_bytes();
+        let read = self.decoder.read_scanlines(&mut band.samples.as_bytes_mut()[start..]);
+        band.set_rows(held + read.as_ref().map_or(0, |rows| *rows as u32));
+        self.collect_warnings();
+        Ok(read? as u32)
+    }
+
+    fn working_bytes(&self) -> u64 {
+        self.decoder.working_bytes()
+    }
+}
