@@ -30,56 +30,73 @@ const COLUMN_SHIFT: u32 = select(14u, 8u, PLAIN_8);
 const ROW_SHIFT: u32 = select(14u, 20u, PLAIN_8);
 
 // Channel by channel, so that neighbouring threads read neighbouring words.
-var<workgroup> filtered: array<i32, CHANNELS * TILE_HEIGHT * COLUMNS>;
+const PLANE: u32 = TILE_HEIGHT * COLUMNS;
+var<workgroup> filtered: array<i32, CHANNELS * PLANE>;
 
-fn tap(k: u32) -> i32 {
-    return parameters.taps[k / 4u][k % 4u];
+struct Sums {
+    color: vec4<i32>,
+    alpha: i32,
+}
+
+// `sums` and one more tap: input row 2y − 3 + k at column `x`.
+fn add_tap(sums: Sums, x: u32, y: u32, k: u32) -> Sums {
+    let row = u32(clamp(i32(2u * y + k) - 3, 0, i32(parameters.src_height) - 1));
+    let values = premultiply(load_pixel((row - parameters.src_start) * parameters.src_stride, x));
+    let weight = parameters.taps[k / 4u][k % 4u];
+    return Sums(sums.color + weight * vec4<i32>(values.color), sums.alpha + weight * i32(values.alpha));
 }
 
 fn filter_columns(first: vec2<u32>, index: u32) {
-    for (var i = index; i < COLUMNS * TILE_HEIGHT; i += TILE_WIDTH * TILE_HEIGHT) {
-        let column = i % COLUMNS;
-        let row = i / COLUMNS;
-        let x = clamp(i32(2u * first.x + column) - 3, 0, i32(parameters.src_width) - 1);
+    for (var slot = index; slot < PLANE; slot += TILE_WIDTH * TILE_HEIGHT) {
+        let x = u32(clamp(i32(2u * first.x + slot % COLUMNS) - 3, 0, i32(parameters.src_width) - 1));
         // Rows of the tile below the last one repeat it: they are not stored, and nothing outside src is read.
-        let y = min(first.y + row, parameters.dst_end - 1u);
-        var sums: array<i32, CHANNELS>;
-        for (var k = 0u; k < 8u; k++) {
-            let source = clamp(i32(2u * y + k) - 3, 0, i32(parameters.src_height) - 1);
-            var values = premultiply(load_pixel((u32(source) - parameters.src_start) * parameters.src_stride, u32(x)));
-            for (var c = 0u; c < CHANNELS; c++) {
-                sums[c] += tap(k) * i32(values[c]);
-            }
+        let y = min(first.y + slot / COLUMNS, parameters.dst_end - 1u);
+        let half = 1i << (COLUMN_SHIFT - 1u);
+        var sums = Sums(vec4(half), half);
+        sums = add_tap(sums, x, y, 0u);
+        sums = add_tap(sums, x, y, 1u);
+        sums = add_tap(sums, x, y, 2u);
+        sums = add_tap(sums, x, y, 3u);
+        sums = add_tap(sums, x, y, 4u);
+        sums = add_tap(sums, x, y, 5u);
+        sums = add_tap(sums, x, y, 6u);
+        sums = add_tap(sums, x, y, 7u);
+        filtered[slot] = sums.color.x >> COLUMN_SHIFT;
+        if COMPONENTS >= 3u {
+            filtered[PLANE + slot] = sums.color.y >> COLUMN_SHIFT;
+            filtered[2u * PLANE + slot] = sums.color.z >> COLUMN_SHIFT;
         }
-        for (var c = 0u; c < CHANNELS; c++) {
-            filtered[(c * TILE_HEIGHT + row) * COLUMNS + column] =
-                (sums[c] + (1i << (COLUMN_SHIFT - 1u))) >> COLUMN_SHIFT;
+        if COMPONENTS == 4u {
+            filtered[3u * PLANE + slot] = sums.color.w >> COLUMN_SHIFT;
+        }
+        if ALPHA == 1u {
+            filtered[COMPONENTS * PLANE + slot] = sums.alpha >> COLUMN_SHIFT;
         }
     }
 }
 
+fn filter_row(channel: u32, local: vec2<u32>) -> i32 {
+    let i = channel * PLANE + local.y * COLUMNS + 2u * local.x;
+    let before = vec4(filtered[i], filtered[i + 1u], filtered[i + 2u], filtered[i + 3u]);
+    let after = vec4(filtered[i + 4u], filtered[i + 5u], filtered[i + 6u], filtered[i + 7u]);
+    let sum = dot(parameters.taps[0], before) + dot(parameters.taps[1], after);
+    return (sum + (1i << (ROW_SHIFT - 1u))) >> ROW_SHIFT;
+}
+
 fn filter_rows(local: vec2<u32>) -> Pixel {
-    var results: array<i32, CHANNELS>;
-    for (var c = 0u; c < CHANNELS; c++) {
-        var sum = 0i;
-        for (var k = 0u; k < 8u; k++) {
-            sum += tap(k) * filtered[(c * TILE_HEIGHT + local.y) * COLUMNS + 2u * local.x + k];
-        }
-        results[c] = (sum + (1i << (ROW_SHIFT - 1u))) >> ROW_SHIFT;
+    var color = vec4(filter_row(0u, local), 0i, 0i, 0i);
+    if COMPONENTS >= 3u {
+        color.y = filter_row(1u, local);
+        color.z = filter_row(2u, local);
     }
-    var pixel: Pixel;
+    if COMPONENTS == 4u {
+        color.w = filter_row(3u, local);
+    }
     if ALPHA == 0u {
-        for (var c = 0u; c < CHANNELS; c++) {
-            pixel[c] = u32(clamp(results[c], 0, i32(SAMPLE_MAX)));
-        }
-        return pixel;
+        return Pixel(vec4<u32>(clamp(color, vec4(0i), vec4(i32(SAMPLE_MAX)))), 1u);
     }
-    let alpha = clamp(results[CHANNELS - 1u], 0, i32(FULL_PREMULTIPLIED));
-    for (var c = 0u; c < COMPONENTS; c++) {
-        pixel[c] = u32(clamp(results[c], 0, alpha));
-    }
-    pixel[CHANNELS - 1u] = u32(alpha);
-    return unpremultiply(pixel);
+    let alpha = clamp(filter_row(COMPONENTS, local), 0, i32(FULL_PREMULTIPLIED));
+    return unpremultiply(Pixel(vec4<u32>(clamp(color, vec4(0i), vec4(alpha))), u32(alpha)));
 }
 
 @compute @workgroup_size(TILE_WIDTH, TILE_HEIGHT)

@@ -10,55 +10,70 @@
 const TILE_WIDTH: u32 = 64u;
 const TILE_HEIGHT: u32 = 4u;
 
-fn blur(x: u32, row: u32) -> Planes {
-    var sums: Planes;
-    for (var p = 0u; p < PLANES; p++) {
-        var sum = blurred[blurred_index(p, x, row)] * weights[0] + 32768u;
-        for (var k = 1u; k <= parameters.halo; k++) {
-            let before = blurred[blurred_index(p, x - min(x, k), row)];
-            let after = blurred[blurred_index(p, min(x + k, parameters.width - 1u), row)];
-            sum += weights[k] * (before + after);
-        }
-        sums[p] = sum >> 16u;
+// The planes of one pixel; one plane of luma stands for every colour component.
+fn blurred_at(x: u32, row: u32) -> Pixel {
+    let first = blurred[blurred_index(0u, x, row)];
+    var pixel = Pixel(vec4(first, 0u, 0u, 0u), 1u);
+    if COLOR_PLANES >= 3u {
+        pixel.color.y = blurred[blurred_index(1u, x, row)];
+        pixel.color.z = blurred[blurred_index(2u, x, row)];
+    } else if COMPONENTS >= 3u {
+        pixel.color = vec4(first);
     }
-    return sums;
+    if COLOR_PLANES == 4u {
+        pixel.color.w = blurred[blurred_index(3u, x, row)];
+    }
+    if ALPHA == 1u {
+        pixel.alpha = blurred[blurred_index(COLOR_PLANES, x, row)];
+    }
+    return pixel;
+}
+
+fn blur(x: u32, row: u32) -> Pixel {
+    let centre = blurred_at(x, row);
+    var color = centre.color * weights[0] + 32768u;
+    var alpha = centre.alpha * weights[0] + 32768u;
+    for (var k = 1u; k <= parameters.halo; k++) {
+        let before = blurred_at(x - min(x, k), row);
+        let after = blurred_at(min(x + k, parameters.width - 1u), row);
+        color += weights[k] * (before.color + after.color);
+        alpha += weights[k] * (before.alpha + after.alpha);
+    }
+    return Pixel(color >> vec4(16u), alpha >> 16u);
+}
+
+fn sharpened(value: vec4<u32>, difference: vec4<i32>) -> vec4<u32> {
+    let change = (parameters.amount * difference + 2048i) >> vec4(12u);
+    return vec4<u32>(clamp(vec4<i32>(value) + change, vec4(0i), vec4(i32(FULL_SCALE))));
 }
 
 fn sharpen(x: u32, row: u32) -> Pixel {
     let y = parameters.first + row;
     let stored = load_pixel((y - parameters.src_start) * parameters.stride, x);
-    var values = work_values(stored);
-    var sharp = planes_of(values);
-    var soft = blur(x, row);
-    var passes = false;
-    for (var c = 0u; c < CHANNELS; c++) {
-        // Alpha has the last plane; with MONOCHROME every colour component shares the first.
-        var plane = min(c, COLOR_PLANES - 1u);
-        if c == COMPONENTS {
-            plane = PLANES - 1u;
-        }
-        let difference = i32(sharp[plane]) - i32(soft[plane]);
+    let values = work_values(stored);
+    let sharp = signal(values);
+    let soft = blur(x, row);
+    let color_difference = vec4<i32>(sharp.color) - vec4<i32>(soft.color);
+    let color_passes = vec4<u32>(abs(color_difference)) > vec4(parameters.threshold);
+    var color = select(values.color, sharpened(values.color, color_difference), color_passes);
+    var passes = any(color_passes);
+    if ALPHA == 1u {
+        let difference = i32(sharp.alpha) - i32(soft.alpha);
+        var alpha = values.alpha;
         if u32(abs(difference)) > parameters.threshold {
             passes = true;
-            let change = (parameters.amount * difference + 2048) >> 12u;
-            values[c] = u32(clamp(i32(values[c]) + change, 0, i32(FULL_SCALE)));
+            alpha = sharpened(vec4(alpha), vec4(difference)).x;
         }
+        color = min(color, vec4(alpha));
+        if passes {
+            return unpremultiply(Pixel(color, alpha));
+        }
+        return stored;
     }
     if !passes {
         return stored;
     }
-    if ALPHA == 1u {
-        for (var c = 0u; c < COMPONENTS; c++) {
-            values[c] = min(values[c], values[CHANNELS - 1u]);
-        }
-        return unpremultiply(values);
-    }
-    if DEPTH == 8u {
-        for (var c = 0u; c < CHANNELS; c++) {
-            values[c] = (values[c] + 128u) >> 8u;
-        }
-    }
-    return values;
+    return Pixel(select(color, (color + 128u) >> vec4(8u), PLAIN_8), 1u);
 }
 
 @compute @workgroup_size(TILE_WIDTH, TILE_HEIGHT)

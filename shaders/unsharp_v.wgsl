@@ -7,8 +7,8 @@
 
 @group(0) @binding(2) var<storage, read_write> blurred: array<u32>;
 
-fn planes_at(x: u32, y: u32) -> Planes {
-    return planes_of(work_values(load_pixel((y - parameters.src_start) * parameters.stride, x)));
+fn signal_at(x: u32, y: u32) -> Pixel {
+    return signal(work_values(load_pixel((y - parameters.src_start) * parameters.stride, x)));
 }
 
 @compute @workgroup_size(64, 4)
@@ -18,19 +18,24 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if x >= parameters.width || y >= parameters.end {
         return;
     }
-    var sums = planes_at(x, y);
-    for (var p = 0u; p < PLANES; p++) {
-        sums[p] = sums[p] * weights[0] + 32768u;
-    }
+    let centre = signal_at(x, y);
+    var color = centre.color * weights[0] + 32768u;
+    var alpha = centre.alpha * weights[0] + 32768u;
     for (var k = 1u; k <= parameters.halo; k++) {
-        let weight = weights[k];
-        var above = planes_at(x, y - min(y, k));
-        var below = planes_at(x, min(y + k, parameters.height - 1u));
-        for (var p = 0u; p < PLANES; p++) {
-            sums[p] += weight * (above[p] + below[p]);
-        }
+        let above = signal_at(x, y - min(y, k));
+        let below = signal_at(x, min(y + k, parameters.height - 1u));
+        color += weights[k] * (above.color + below.color);
+        alpha += weights[k] * (above.alpha + below.alpha);
     }
-    for (var p = 0u; p < PLANES; p++) {
-        blurred[blurred_index(p, x, id.y)] = sums[p] >> 16u;
+    blurred[blurred_index(0u, x, id.y)] = color.x >> 16u;
+    if COLOR_PLANES >= 3u {
+        blurred[blurred_index(1u, x, id.y)] = color.y >> 16u;
+        blurred[blurred_index(2u, x, id.y)] = color.z >> 16u;
+    }
+    if COLOR_PLANES == 4u {
+        blurred[blurred_index(3u, x, id.y)] = color.w >> 16u;
+    }
+    if ALPHA == 1u {
+        blurred[blurred_index(COLOR_PLANES, x, id.y)] = alpha >> 16u;
     }
 }

@@ -4,7 +4,8 @@
 // Binding 0: parameters. Follows shared/samples.
 
 struct Parameters {
-    reference: array<vec4<u32>, 2>, // colour (premultiplied when there is alpha), then alpha
+    color: vec4<u32>, // reference, premultiplied when there is alpha
+    alpha: u32, // reference
     color_limit: u32,
     alpha_limit: u32,
     width: u32,
@@ -14,21 +15,15 @@ struct Parameters {
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 
-fn distance_to_reference(value: u32, channel: u32) -> u32 {
-    let reference = parameters.reference[channel / 4u][channel % 4u];
-    return max(value, reference) - min(value, reference);
-}
-
 fn is_background(x: u32, row: u32) -> bool {
-    var pixel = load_pixel(row * parameters.stride, x);
-    let last = pixel[CHANNELS - 1u];
+    let pixel = load_pixel(row * parameters.stride, x);
     if TRANSPARENT == 1u {
-        return last <= parameters.alpha_limit;
+        return pixel.alpha <= parameters.alpha_limit;
     }
-    let alpha = select(1u, last, ALPHA == 1u);
-    var background = ALPHA == 0u || distance_to_reference(alpha, COMPONENTS) <= parameters.alpha_limit;
-    for (var c = 0u; c < COMPONENTS; c++) {
-        background = background && distance_to_reference(pixel[c] * alpha, c) <= parameters.color_limit;
-    }
-    return background;
+    // Components that the format lacks are 0 in both.
+    let color = pixel.color * pixel.alpha;
+    let color_distance = max(color, parameters.color) - min(color, parameters.color);
+    let alpha_distance = max(pixel.alpha, parameters.alpha) - min(pixel.alpha, parameters.alpha);
+    return all(color_distance <= vec4(parameters.color_limit))
+        && (ALPHA == 0u || alpha_distance <= parameters.alpha_limit);
 }

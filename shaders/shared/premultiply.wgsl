@@ -5,30 +5,22 @@
 
 const FULL_PREMULTIPLIED: u32 = select(65535u, 65025u, DEPTH == 8u);
 
-fn premultiply(stored: Pixel) -> Pixel {
-    var pixel = stored;
+fn premultiply(pixel: Pixel) -> Pixel {
     if ALPHA == 0u {
         return pixel;
     }
-    let alpha = pixel[CHANNELS - 1u];
-    for (var c = 0u; c < COMPONENTS; c++) {
-        let product = pixel[c] * alpha;
-        pixel[c] = select((product + 32767u) / 65535u, product, DEPTH == 8u);
+    let product = pixel.color * pixel.alpha;
+    if DEPTH == 8u {
+        return Pixel(product, pixel.alpha * 255u);
     }
-    pixel[CHANNELS - 1u] = select(alpha, alpha * 255u, DEPTH == 8u);
-    return pixel;
+    return Pixel((product + 32767u) / 65535u, pixel.alpha);
 }
 
 // Alpha is at most full scale and every colour value at most alpha.
 fn unpremultiply(values: Pixel) -> Pixel {
-    var pixel = values;
-    let alpha = pixel[CHANNELS - 1u];
-    if alpha == 0u {
+    if values.alpha == 0u {
         return Pixel();
     }
-    for (var c = 0u; c < COMPONENTS; c++) {
-        pixel[c] = (pixel[c] * SAMPLE_MAX + alpha / 2u) / alpha;
-    }
-    pixel[CHANNELS - 1u] = select(alpha, (alpha + 127u) / 255u, DEPTH == 8u);
-    return pixel;
+    let color = (values.color * SAMPLE_MAX + values.alpha / 2u) / values.alpha;
+    return Pixel(color, select(values.alpha, (values.alpha + 127u) / 255u, DEPTH == 8u));
 }

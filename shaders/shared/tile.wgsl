@@ -12,11 +12,26 @@ var<workgroup> tile: array<u32, TILE_SAMPLES * TILE_HEIGHT>;
 
 @group(0) @binding(2) var<storage, read_write> dst: array<u32>;
 
-fn stage_pixel(local: vec2<u32>, finished: Pixel) {
-    var pixel = finished;
-    for (var c = 0u; c < CHANNELS; c++) {
-        tile[local.y * TILE_SAMPLES + local.x * CHANNELS + c] = pixel[c];
+fn stage_pixel(local: vec2<u32>, pixel: Pixel) {
+    let first = local.y * TILE_SAMPLES + local.x * CHANNELS;
+    tile[first] = pixel.color.x;
+    if COMPONENTS >= 3u {
+        tile[first + 1u] = pixel.color.y;
+        tile[first + 2u] = pixel.color.z;
     }
+    if COMPONENTS == 4u {
+        tile[first + 3u] = pixel.color.w;
+    }
+    if ALPHA == 1u {
+        tile[first + COMPONENTS] = pixel.alpha;
+    }
+}
+
+fn packed_word(first: u32) -> u32 {
+    if DEPTH == 16u {
+        return tile[first] | (tile[first + 1u] << 16u);
+    }
+    return tile[first] | (tile[first + 1u] << 8u) | (tile[first + 2u] << 16u) | (tile[first + 3u] << 24u);
 }
 
 // Called by every thread after a barrier. Tile row 0 goes to word `first_word`; `rows` rows and `words` words
@@ -26,11 +41,7 @@ fn store_tile(index: u32, first_word: u32, stride: u32, rows: u32, words: u32) {
         let row = i / TILE_WORDS;
         let word = i % TILE_WORDS;
         if row < rows && word < words {
-            var packed = 0u;
-            for (var s = 0u; s < SAMPLES_PER_WORD; s++) {
-                packed |= tile[row * TILE_SAMPLES + word * SAMPLES_PER_WORD + s] << (s * DEPTH);
-            }
-            dst[first_word + row * stride + word] = packed;
+            dst[first_word + row * stride + word] = packed_word(row * TILE_SAMPLES + word * SAMPLES_PER_WORD);
         }
     }
 }

@@ -23,44 +23,27 @@ struct Parameters {
 
 // Planes that are blurred: luma or every colour component, then alpha.
 const COLOR_PLANES: u32 = select(COMPONENTS, 1u, MONOCHROME == 1u);
-const PLANES: u32 = COLOR_PLANES + ALPHA;
 
-alias Planes = array<u32, PLANES>;
-
-const FULL_SCALE: u32 = select(FULL_PREMULTIPLIED, 65280u, DEPTH == 8u && ALPHA == 0u);
+const PLAIN_8: bool = DEPTH == 8u && ALPHA == 0u;
+const FULL_SCALE: u32 = select(FULL_PREMULTIPLIED, 65280u, PLAIN_8);
 
 fn work_values(stored: Pixel) -> Pixel {
-    var pixel = premultiply(stored);
-    if DEPTH == 8u && ALPHA == 0u {
-        for (var c = 0u; c < CHANNELS; c++) {
-            pixel[c] *= 256u;
-        }
-    }
-    return pixel;
+    let values = premultiply(stored);
+    return Pixel(values.color * select(1u, 256u, PLAIN_8), values.alpha);
 }
 
-// Rec. 601 luma of the first three values, which a gray pixel does not have.
-fn rgb_luma(values: Pixel) -> u32 {
-    var v = values;
-    return (9798u * v[0] + 19235u * v[min(1u, CHANNELS - 1u)] + 3735u * v[min(2u, CHANNELS - 1u)] + 16384u) >> 15u;
-}
-
-fn planes_of(values: Pixel) -> Planes {
-    var v = values;
-    var planes: Planes;
-    if MONOCHROME == 1u && COMPONENTS == 3u {
-        planes[0] = rgb_luma(values);
-    } else if MONOCHROME == 1u && COMPONENTS == 4u {
-        planes[0] = (rgb_luma(values) + v[min(3u, CHANNELS - 1u)] + 1u) >> 1u;
-    } else {
-        for (var p = 0u; p < COLOR_PLANES; p++) {
-            planes[p] = v[p];
-        }
+// What is blurred and compared: the values themselves, or luma in the place of every colour component.
+fn signal(values: Pixel) -> Pixel {
+    if MONOCHROME == 0u || COMPONENTS == 1u {
+        return values;
     }
-    if ALPHA == 1u {
-        planes[PLANES - 1u] = v[CHANNELS - 1u];
+    let color = values.color;
+    // Rec. 601.
+    var luma = (9798u * color.x + 19235u * color.y + 3735u * color.z + 16384u) >> 15u;
+    if COMPONENTS == 4u {
+        luma = (luma + color.w + 1u) >> 1u;
     }
-    return planes;
+    return Pixel(vec4(luma), values.alpha);
 }
 
 // Where `plane` of (`x`, `row`) lies in the blurred columns: plane by plane, rows counted from `first`.

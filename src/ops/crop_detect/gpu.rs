@@ -115,23 +115,19 @@ fn upload<'a>(
     image: &Raster,
     rows: &Range<u32>,
     pixels: &'a Buffer,
-) -> Result<[u32; 13]> {
+) -> Result<[u32; 10]> {
     let layout = Layout::new(image.format, image.width);
     recording.upload(image, rows.clone(), Rows { buffer: pixels, layout, start: rows.start }, rows.start)?;
     let (reference, color_limit, alpha_limit) = match *plan {
         Plan::Color { reference, color_limit, alpha_limit } => (reference, color_limit, alpha_limit),
         Plan::Transparent { alpha_limit } => ([0; 5], 0, alpha_limit),
     };
-    let mut parameters = [0; 13];
-    parameters[..5].copy_from_slice(&reference);
-    parameters[8..].copy_from_slice(&[
-        color_limit,
-        alpha_limit,
-        image.width,
-        rows.end - rows.start,
-        layout.stride_words(),
-    ]);
-    Ok(parameters)
+    let components = image.format.color.components();
+    let mut color = [0; 4];
+    color[..components].copy_from_slice(&reference[..components]);
+    let [x, y, z, w] = color;
+    let rows = rows.end - rows.start;
+    Ok([x, y, z, w, reference[components], color_limit, alpha_limit, image.width, rows, layout.stride_words()])
 }
 
 /// GPU memory of one band: its pixels, their staging memory, and the mask with its readback.
