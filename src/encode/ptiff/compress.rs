@@ -10,9 +10,11 @@ use rayon::prelude::*;
 use weezl::BitOrder;
 
 use super::layout::JpegLevel;
-use super::{Compression, Options};
+use super::{Chroma, Compression, Options};
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::pixel::{PixelFormat, Raster, Sample, Samples};
+use crate::jpeg::{self, TileKind};
+use crate::limits::Limits;
+use crate::pixel::{Color, PixelFormat, Raster, Sample, Samples};
 
 /// Best sizes for the time on photographs: a third of zlib's time at the same size, and the next levels gain little.
 const DEFLATE_LEVEL: i32 = 6;
@@ -137,6 +139,7 @@ enum Encoder {
     Lzw(weezl::encode::Encoder),
     Deflate(libdeflater::Compressor),
     Zstd(zstd::bulk::Compressor<'static>),
+    Jpeg(jpeg::TileEncoder),
 }
 
 impl Compressor {
@@ -144,7 +147,7 @@ impl Compressor {
     ///
     /// # Errors
     /// `Misuse` for a compression that is still `Auto`.
-    fn new(compression: Compression, shape: TileShape, _options: &Options) -> Result<Self> {
+    fn new(compression: Compression, shape: TileShape, options: &Options) -> Result<Self> {
         let codec = match compression {
             Compression::None => Encoder::None,
             Compression::Lzw => Encoder::Lzw(weezl::encode::Encoder::with_tiff_size_switch(BitOrder::Msb, LZW_BITS)),
@@ -155,7 +158,14 @@ impl Compressor {
             Compression::Zstd => Encoder::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(|e| {
                 Error::new(ErrorKind::Limit, Stage::Encode, "Zstandard has no memory for a compressor").caused_by(e)
             })?),
-            Compression::Jpeg => return Err(Error::unsupported(Stage::Encode, "JPEG tiles cannot be written yet")),
+            Compression::Jpeg => {
+                let kind = match shape.format.color {
+                    Color::Gray => TileKind::Gray,
+                    Color::Rgb => TileKind::Rgb { half_chroma: options.chroma == Chroma::Half },
+                    Color::Cmyk => TileKind::Cmyk,
+                };
+                Encoder::Jpeg(jpeg::TileEncoder::new(kind, shape.side, options.quality)?)
+            }
             Compression::Auto => return Err(Error::misuse(Stage::Encode, "the compression has not been resolved")),
         };
         Ok(Compressor {
@@ -168,7 +178,9 @@ impl Compressor {
     }
 
     fn jpeg(&self) -> Option<JpegLevel> {
-        None
+        let Encoder::Jpeg(encoder) = &self.codec else { return None };
+        let subsampling = (self.shape.format.color == Color::Rgb).then(|| encoder.kind().subsampling());
+        Some(JpegLevel { tables: encoder.tables().to_vec(), subsampling })
     }
 
     /// Compresses the tile whose left column is `x` and whose rows are `rows` of `raster`. Columns and rows that the
@@ -206,8 +218,14 @@ impl Compressor {
                     .map_err(|e| failed("Zstandard", e))?;
                 &self.stream[..n]
             }
+            Encoder::Jpeg(encoder) => {
+                self.stream.clear();
+                encoder.encode(bytes, &mut self.stream)?;
+                &self.stream
+            }
         };
-        Ok(Encoded { stream: stream.into(), checksum: Some(libdeflater::crc32(bytes)) })
+        let lossy = matches!(self.codec, Encoder::Jpeg(_));
+        Ok(Encoded { stream: stream.into(), checksum: (!lossy).then(|| libdeflater::crc32(bytes)) })
     }
 }
 
@@ -258,12 +276,15 @@ enum Decoder {
     Lzw(weezl::decode::Decoder),
     Deflate(libdeflater::Decompressor),
     Zstd(zstd::bulk::Decompressor<'static>),
+    Jpeg(JpegLevel),
 }
 
 impl Decompressor {
+    /// `jpeg` is what the streams share, present with JPEG.
+    ///
     /// # Errors
-    /// `Unsupported` for a compression that is still `Auto`.
-    pub fn new(compression: Compression, shape: TileShape) -> Result<Self> {
+    /// `Misuse` for a compression that is still `Auto`, or JPEG without `jpeg`.
+    pub fn new(compression: Compression, shape: TileShape, jpeg: Option<&JpegLevel>) -> Result<Self> {
         let codec = match compression {
             Compression::None => Decoder::None,
             Compression::Lzw => Decoder::Lzw(weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, LZW_BITS)),
@@ -271,9 +292,11 @@ impl Decompressor {
             Compression::Zstd => Decoder::Zstd(zstd::bulk::Decompressor::new().map_err(|e| {
                 Error::new(ErrorKind::Limit, Stage::Verify, "Zstandard has no memory for a decompressor").caused_by(e)
             })?),
-            Compression::Jpeg | Compression::Auto => {
-                return Err(Error::unsupported(Stage::Verify, "tiles of this compression cannot be read"));
-            }
+            Compression::Jpeg => match jpeg {
+                Some(jpeg) => Decoder::Jpeg(jpeg.clone()),
+                None => return Err(Error::misuse(Stage::Verify, "JPEG tiles cannot be read without their tables")),
+            },
+            Compression::Auto => return Err(Error::misuse(Stage::Verify, "the compression has not been resolved")),
         };
         let samples = Samples::zeroed(shape.format.depth, shape.samples());
         Ok(Decompressor { shape, predictor: compression.has_predictor(), samples, codec })
@@ -286,7 +309,7 @@ impl Decompressor {
     /// `Malformed` when the stream is broken or does not hold exactly one tile.
     pub fn decode(&mut self, stream: &[u8]) -> Result<(&Samples, u32)> {
         let out = self.samples.as_bytes_mut();
-        let expected = out.len();
+        let (shape, expected) = (self.shape, out.len());
         let broken = |codec: &str, error: &dyn std::fmt::Display| {
             Error::malformed(Stage::Verify, format!("the {codec} stream is broken: {error}"))
         };
@@ -305,7 +328,8 @@ impl Decompressor {
                     written += step.consumed_out;
                     step.status.map_err(|e| broken("LZW", &e))?;
                     if written == expected || (step.consumed_in == 0 && step.consumed_out == 0) {
-                        break written;
+                        // What does not end here holds more than a tile.
+                        break written + decoder.decode_bytes(&stream[read..], &mut [0]).consumed_out;
                     }
                 }
             }
@@ -315,6 +339,7 @@ impl Decompressor {
             Decoder::Zstd(decompressor) => {
                 decompressor.decompress_to_buffer(stream, out).map_err(|e| broken("Zstandard", &e))?
             }
+            Decoder::Jpeg(jpeg) => decode_jpeg(stream, jpeg, shape, out)?,
         };
         if n != expected {
             return Err(Error::malformed(Stage::Verify, format!("the stream holds {n} bytes; a tile has {expected}")));
@@ -336,6 +361,90 @@ impl Decompressor {
         }
         Ok((&self.samples, checksum))
     }
+}
+
+/// Decodes a JPEG tile; returns how many bytes of `out` were filled.
+fn decode_jpeg(stream: &[u8], jpeg: &JpegLevel, shape: TileShape, out: &mut [u8]) -> Result<usize> {
+    let mut decoder = jpeg::Decoder::new(whole_jpeg(stream, jpeg)?, &Limits::default())?;
+    check_jpeg_header(decoder.header(), jpeg, shape)?;
+    if decoder.format() != shape.format {
+        return Err(bad_jpeg(format!("holds {}, not {}", decoder.format(), shape.format)));
+    }
+    let row_bytes = shape.row_samples();
+    let mut filled = 0;
+    while filled < out.len() {
+        match decoder.read_scanlines(&mut out[filled..])? {
+            0 => break,
+            rows => filled += rows * row_bytes,
+        }
+    }
+    Ok(filled)
+}
+
+/// Checks what an abbreviated stream says about itself against what its directory says.
+///
+/// # Errors
+/// `Malformed`, saying what differs.
+pub fn check_jpeg_stream(stream: &[u8], jpeg: &JpegLevel, shape: TileShape) -> Result<()> {
+    if holds_tables(stream) {
+        return Err(bad_jpeg("brings its own tables; they belong into JPEGTables"));
+    }
+    check_jpeg_header(&jpeg::Header::parse(&whole_jpeg(stream, jpeg)?)?, jpeg, shape)
+}
+
+fn check_jpeg_header(header: &jpeg::Header, jpeg: &JpegLevel, shape: TileShape) -> Result<()> {
+    let size = header.size;
+    if size.width != shape.side || size.height != shape.side {
+        return Err(bad_jpeg(format!("is {} × {} px, in tiles of {} px", size.width, size.height, shape.side)));
+    }
+    if header.adobe_transform.is_some() {
+        // Readers disagree on whether the marker or the directory decides.
+        return Err(bad_jpeg("has an Adobe marker; the directory says what the colours are"));
+    }
+    if header.components.len() != shape.format.channels() {
+        let message = format!("has {} components, not {}", header.components.len(), shape.format.channels());
+        return Err(bad_jpeg(message));
+    }
+    let factors = |c: &jpeg::Component| (u16::from(c.horizontal), u16::from(c.vertical));
+    let [first, rest @ ..] = header.components.as_slice() else { return Ok(()) };
+    let stated = jpeg.subsampling.unwrap_or((1, 1));
+    if factors(first) != stated || rest.iter().any(|c| factors(c) != (1, 1)) {
+        return Err(bad_jpeg(format!("is sampled {:?}, not {stated:?} as YCbCrSubSampling says", factors(first))));
+    }
+    Ok(())
+}
+
+/// Tables and image in one stream, as decoders want it.
+fn whole_jpeg(stream: &[u8], jpeg: &JpegLevel) -> Result<Vec<u8>> {
+    const START: &[u8] = &[0xff, 0xd8];
+    const END: &[u8] = &[0xff, 0xd9];
+    let Some(tables) = jpeg.tables.strip_suffix(END).filter(|tables| tables.starts_with(START)) else {
+        return Err(bad_jpeg("has tables that are no JPEG stream"));
+    };
+    let Some(image) = stream.strip_prefix(START) else {
+        return Err(bad_jpeg("does not start with a JPEG start-of-image marker"));
+    };
+    Ok([tables, image].concat())
+}
+
+/// Whether a stream defines quantisation or Huffman tables before its first scan.
+fn holds_tables(stream: &[u8]) -> bool {
+    const SCAN: u8 = 0xda;
+    const QUANTIZATION: u8 = 0xdb;
+    const HUFFMAN: u8 = 0xc4;
+    let mut at = 2;
+    while let Some(&[0xff, marker, high, low]) = stream.get(at..at + 4) {
+        match marker {
+            QUANTIZATION | HUFFMAN => return true,
+            SCAN => return false,
+            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    false
+}
+
+fn bad_jpeg(message: impl std::fmt::Display) -> Error {
+    Error::malformed(Stage::Verify, format!("the JPEG stream {message}"))
 }
 
 /// Undoes the predictor.
@@ -371,7 +480,7 @@ mod tests {
             let shape = TileShape { side: 16, format };
             for compression in lossless {
                 let mut compressor = Compressor::new(compression, shape, &Options::default()).unwrap();
-                let mut decompressor = Decompressor::new(compression, shape).unwrap();
+                let mut decompressor = Decompressor::new(compression, shape, None).unwrap();
                 for (x, rows) in [(0, 0..16), (32, 0..16), (16, 16..23), (32, 16..23), (32, 22..23)] {
                     let encoded = compressor.encode(&raster, rows.clone(), x).unwrap();
                     let (samples, checksum) = decompressor.decode(&encoded.stream).unwrap();
@@ -413,7 +522,7 @@ mod tests {
                 let shape = TileShape { side, format };
                 Compressor::new(compression, shape, &Options::default()).unwrap().encode(&raster, 0..16, 0).unwrap()
             };
-            let mut decompressor = Decompressor::new(compression, TileShape { side: 32, format }).unwrap();
+            let mut decompressor = Decompressor::new(compression, TileShape { side: 32, format }, None).unwrap();
             let small = encode(16);
             assert!(decompressor.decode(&small.stream).is_err(), "{compression:?}");
             let whole = encode(32);
@@ -421,6 +530,8 @@ mod tests {
             let cut = &whole.stream[..whole.stream.len() / 2];
             assert!(decompressor.decode(cut).is_err(), "{compression:?}");
             assert!(decompressor.decode(&[]).is_err(), "{compression:?}");
+            let mut smaller = Decompressor::new(compression, TileShape { side: 16, format }, None).unwrap();
+            assert!(smaller.decode(&whole.stream).is_err(), "{compression:?}");
         }
     }
 }

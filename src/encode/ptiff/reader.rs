@@ -14,7 +14,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::compress::{Decompressor, TileShape};
+use super::compress::{Decompressor, TileShape, check_jpeg_stream};
+use super::layout::JpegLevel;
 use super::tags::{self, photometric};
 use super::{Compression, Layout, is_tile_side, level_sizes};
 use crate::decode::{Resolution, ResolutionUnit};
@@ -28,6 +29,8 @@ const MAX_LEVELS: usize = 33;
 /// More tags than any directory of a pyramid needs.
 const MAX_TAGS: u64 = 1000;
 
+/// More than all tables that a JPEG can have.
+const MAX_JPEG_TABLES_BYTES: u64 = 8192;
 /// Uncompressed tiles that may be held at once.
 const BATCH_BYTES: usize = 256 << 20;
 
@@ -156,11 +159,17 @@ struct Level {
     shape: TileShape,
     /// Offset and length of each tile.
     streams: Vec<(u64, u64)>,
+    /// Present with JPEG compression.
+    jpeg: Option<JpegLevel>,
 }
 
 impl Level {
     fn tiles_across(&self) -> u32 {
         self.description.size.width.div_ceil(self.shape.side)
+    }
+
+    fn decompressor(&self) -> Result<Decompressor> {
+        Decompressor::new(self.description.compression, self.shape, self.jpeg.as_ref())
     }
 }
 
@@ -192,7 +201,7 @@ impl Opened {
     /// Decompresses one tile; returns the CRC-32 of what was stored (before the predictor is undone).
     pub fn decode_tile(&self, level: usize, index: usize) -> Result<u32> {
         let level = &self.levels[level];
-        let mut decompressor = Decompressor::new(level.description.compression, level.shape)?;
+        let mut decompressor = level.decompressor()?;
         let stream = self.source.tile(level.streams[index])?;
         Ok(decompressor.decode(&stream)?.1)
     }
@@ -208,7 +217,7 @@ impl Opened {
             let decoded: Vec<Result<Samples>> = streams
                 .par_iter()
                 .map_init(
-                    || Decompressor::new(level.description.compression, level.shape),
+                    || level.decompressor(),
                     |decompressor, &stream| {
                         let decompressor =
                             decompressor.as_mut().map_err(|e| Error::new(e.kind, e.stage, e.message.clone()))?;
@@ -669,12 +678,25 @@ impl Inspector<'_> {
                 return None;
             }
         }
+        let jpeg = if compression == Compression::Jpeg {
+            let jpeg = self.jpeg_level(index, d, photometric)?;
+            // One stream speaks for all; `validate` with pixels looks at every one.
+            let (offset, bytes) = streams[streams.len() / 2];
+            let stream = self.source.read(offset, bytes)?;
+            if let Err(e) = check_jpeg_stream(&stream, &jpeg, shape) {
+                self.note(Some(index), None, format!("tile {}: {}", streams.len() / 2, e.message));
+            }
+            Some(jpeg)
+        } else {
+            self.expect_absent(index, d, tags::JPEG_TABLES, "does not go with this compression");
+            None
+        };
         Some(Level {
             description: LevelDescription {
                 size,
                 compression,
                 photometric,
-                subsampling: None,
+                subsampling: jpeg.as_ref().and_then(|jpeg| jpeg.subsampling),
                 resolution,
                 tiles,
                 tile_bytes: streams.iter().map(|(_, bytes)| bytes).sum(),
@@ -682,7 +704,33 @@ impl Inspector<'_> {
             },
             shape,
             streams,
+            jpeg,
         })
+    }
+
+    /// Tables and chroma sampling of a JPEG level.
+    fn jpeg_level(&mut self, index: usize, d: &Directory, photometric: u16) -> Option<JpegLevel> {
+        let tables = d.fields.get(&tags::JPEG_TABLES).and_then(|field| self.bytes(field, MAX_JPEG_TABLES_BYTES));
+        let Some(tables) = tables else {
+            self.note(Some(index), Some(tags::JPEG_TABLES), "is missing, too long, or not inside the file");
+            return None;
+        };
+        let subsampling = if photometric == photometric::YCBCR {
+            let factors = self.numbers(index, d, tags::YCBCR_SUBSAMPLING, Some(2))?;
+            self.expect(index, d, tags::YCBCR_POSITIONING, &[1]);
+            let full_range = [0.0, 255.0, 128.0, 255.0, 128.0, 255.0];
+            if let Some(range) = self.rationals(index, d, tags::REFERENCE_BLACK_WHITE, 6)
+                && range != full_range
+            {
+                self.note(Some(index), Some(tags::REFERENCE_BLACK_WHITE), "is not the full range of JPEG");
+            }
+            Some((u16::try_from(factors[0]).unwrap_or(0), u16::try_from(factors[1]).unwrap_or(0)))
+        } else {
+            // With it, servers no longer pass the streams through.
+            self.expect_absent(index, d, tags::YCBCR_SUBSAMPLING, "belongs to YCbCr only");
+            None
+        };
+        Some(JpegLevel { tables, subsampling })
     }
 
     fn resolution(&mut self, index: usize, d: &Directory) -> Option<Resolution> {
