@@ -12,6 +12,7 @@ mod laws;
 mod layering;
 mod parity;
 mod ptiff;
+mod reference;
 mod shaders;
 mod support;
 mod tiff_maker;

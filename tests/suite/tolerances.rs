@@ -13,3 +13,38 @@ pub const DOWNSAMPLE_U8_PREMULTIPLIED: f64 = 1.0 + 0.03;
 
 /// The same for 16-bit samples, whose premultiplied values are rounded going in as well.
 pub const DOWNSAMPLE_U16_PREMULTIPLIED: f64 = 8.5;
+
+/// Downsampling or sharpening of the transposed image against the transposed result, in sample units: the value
+/// between the passes is rounded, and a value near one half may fall to either side.
+pub const TRANSPOSED_U8: f64 = 1.0;
+
+/// The same for colour with alpha, compared premultiplied.
+pub const TRANSPOSED_U8_PREMULTIPLIED: f64 = 1.5;
+
+/// The same at 16 bits, where the value between the passes has no fraction.
+pub const TRANSPOSED_U16: f64 = 2.5;
+
+/// The mean over an image of several thousand samples after an operation that preserves it, in sample units.
+/// Rounding errors average out, but for the mean of four, where a quarter of all results ends in exactly one half
+/// and goes up: 1/8.
+pub const MEAN_U8: f64 = 0.13;
+
+/// The same at 16 bits, where the mean of two is rounded after each pass: 1/4 and 1/4.
+pub const MEAN_U16: f64 = 0.53;
+
+/// Unsharp mask of 8-bit samples against the unrounded f64 reference, in sample units: half a unit for the
+/// final rounding; the rest is the blur's 16-bit weights times the amount.
+pub const SHARPEN_U8: f64 = 0.5 + 0.03;
+
+/// The same for 16-bit samples: the blur rounds to a unit after each pass, and an amount of 5 multiplies that.
+pub const SHARPEN_U16: f64 = 6.0;
+
+/// The same for 8-bit colour with alpha, compared premultiplied: colour and alpha are rounded each.
+pub const SHARPEN_U8_PREMULTIPLIED: f64 = 1.0 + 0.03;
+
+/// The same for 16-bit colour with alpha.
+pub const SHARPEN_U16_PREMULTIPLIED: f64 = 7.0;
+
+/// Unsharp mask of radius 250, amount 1, in 8-bit units: half a unit for the final rounding; the rest is
+/// 1501 weights of about 104/65536, of which only the running sum is rounded.
+pub const SHARPEN_RADIUS_250: f64 = 0.5 + 0.03;

@@ -110,6 +110,9 @@ impl<S: Compare> Matcher<S> {
     }
 
     fn is_background(&self, pixel: &[S]) -> bool {
+        if let Some((pattern, limit)) = &self.pattern {
+            return pixel.iter().zip(pattern).all(|(a, b)| a.difference(*b) <= *limit);
+        }
         let mut values = [0; 5];
         for (value, sample) in values.iter_mut().zip(pixel) {
             *value = (*sample).into();

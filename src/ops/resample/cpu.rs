@@ -249,17 +249,26 @@ fn with_alpha<S: Premultiply>(plan: &Plan, shape: Shape, rows: &[S], out: &mut [
                 wide_columns(plan, &taps.map(|y| ring.row(y)), lanes.row_mut());
                 lanes.split();
                 wide_along(plan, lanes, |x, value| filtered[x] = value);
-                for (filtered, out) in filtered.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
-                    let (alpha, color) = filtered.split_last().expect("alpha is a channel");
-                    let alpha = (*alpha).clamp(0, S::FULL as i32) as u32;
-                    for (p, out) in color.iter().zip(&mut *out) {
-                        *out = color_back((*p).clamp(0, alpha as i32) as u32, alpha);
-                    }
-                    out[channels - 1] = S::alpha_back(alpha);
+                match channels {
+                    2 => unassociate::<S, 2>(filtered, out),
+                    4 => unassociate::<S, 4>(filtered, out),
+                    5 => unassociate::<S, 5>(filtered, out),
+                    _ => unreachable!("pixels with alpha have 2, 4 or 5 samples"),
                 }
             }
         },
     );
+}
+
+/// Samples of filtered work values, pixels of `C` channels, alpha last.
+fn unassociate<S: Premultiply, const C: usize>(filtered: &[i32], out: &mut [S]) {
+    for (filtered, out) in filtered.as_chunks::<C>().0.iter().zip(out.as_chunks_mut::<C>().0) {
+        let alpha = filtered[C - 1].clamp(0, S::FULL as i32);
+        for c in 0..C - 1 {
+            out[c] = color_back(filtered[c].clamp(0, alpha) as u32, alpha as u32);
+        }
+        out[C - 1] = S::alpha_back(alpha as u32);
+    }
 }
 
 /// The last eight work rows that were made, by window row.

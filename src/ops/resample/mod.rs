@@ -17,6 +17,9 @@
 //! 8-bit: `alpha = (A + 127) / 255`, `colour = (P·255 + A/2) / A`;
 //! 16-bit: `alpha = A`, `colour = (P·65535 + A/2) / A` (unsigned); colour is 0 where `A` is 0.
 //!
+//! A flat image stays exactly what it is, with one exception: 16-bit colour under partial alpha has a premultiplied
+//! value that is rounded to a unit, so its first level may move by up to `0.5·65535/a + 0.5`; further levels stay there.
+//!
 //! The taps are Q14 and sum to exactly 16384; Σ|w| ≤ 1.41 · 16384 keeps every sum inside an `i32`.
 //!
 //! Halo: 3 rows or columns before, 3 after the pair. Sources: Duchon 1979 (Lanczos window);

@@ -1,5 +1,8 @@
-//! Unsharp mask on the CPU: the window's work values once, then per row the column sums, the row sums
-//! and the sharpened pixels. Both sums add whole slices, shifted by a row or by a pixel, so one loop does both.
+//! Unsharp mask on the CPU: per row the sums down the columns, the sums along the row and the sharpened pixels.
+//! Both sums add whole slices, shifted by a row or by a pixel, so one loop does both.
+//!
+//! Samples without alpha are summed as they are. With alpha, and in monochrome, the work values of all rows
+//! that are read are made first.
 
 use std::ops::Range;
 
@@ -10,7 +13,7 @@ use crate::geometry::Size;
 use crate::ops::premultiply::{Premultiply, color_back, premultiply};
 use crate::pixel::{Color, PixelFormat, Raster, Samples};
 
-/// Samples whose sums are built at once, in registers.
+/// Samples of a wide kernel whose sums are built at once, in registers.
 const BLOCK: usize = 32;
 
 /// Appends rows `out_rows` of the same level, sharpened, to `out`, which has `window`'s width and format.
@@ -40,14 +43,15 @@ pub fn sharpen(plan: &Plan, window: &Raster, window_start: u32, full: Size, out_
     }
 }
 
-/// Work values of samples that are not premultiplied, and the unit of the threshold.
-trait Work: Premultiply {
+/// Samples as they are summed and sharpened.
+trait Work: Premultiply + Tap {
     /// Full scale of a work value without alpha.
     const SCALE: i32;
     /// One 8-bit unit without alpha.
     const UNIT: u32;
     /// One 8-bit unit with alpha.
     const UNIT_WITH_ALPHA: u32;
+    /// The work value without alpha.
     fn value(self) -> u16;
     /// The sample of a work value of at most `SCALE`.
     fn back(value: i32) -> Self;
@@ -77,63 +81,164 @@ impl Work for u16 {
     }
 }
 
+/// What the sums add up. Products are written with two 16-bit factors, for which SIMD has cheap instructions.
+trait Tap: Copy + Sync {
+    /// Bits that turn a sum of weighted taps into a work value.
+    const SHIFT: u32;
+    fn single(weight: u16, value: Self) -> u32;
+    /// Two values under the same weight.
+    fn pair(weight: u16, a: Self, b: Self) -> u32;
+}
+
+impl Tap for u8 {
+    // An 8-bit sample is 2^-8 of its work value.
+    const SHIFT: u32 = 8;
+    fn single(weight: u16, value: u8) -> u32 {
+        u32::from(weight) * u32::from(value)
+    }
+    fn pair(weight: u16, a: u8, b: u8) -> u32 {
+        u32::from(weight) * u32::from(u16::from(a) + u16::from(b))
+    }
+}
+
+impl Tap for u16 {
+    const SHIFT: u32 = 16;
+    fn single(weight: u16, value: u16) -> u32 {
+        u32::from(weight) * u32::from(value)
+    }
+    fn pair(weight: u16, a: u16, b: u16) -> u32 {
+        u32::from(weight) * u32::from(a) + u32::from(weight) * u32::from(b)
+    }
+}
+
 /// `samples` holds the rows read, the first row sharpened `offset` rows into them.
 fn sharpen_rows<S: Work>(plan: &Plan, format: PixelFormat, size: Size, samples: &[S], offset: usize, out: &mut [S]) {
-    let pixel = Pixel::new(plan, format);
-    let channels = format.channels();
-    let stride = size.width as usize * channels;
-    let blurred_stride = size.width as usize * pixel.blurred_channels;
+    let width = size.width as usize;
+    let stride = width * format.channels();
+    let pixel = Pixel { format, amount: plan.amount as u16, threshold: plan.threshold };
+    // Luma of gray is gray.
+    let monochrome = plan.monochrome && format.color != Color::Gray;
+    if !format.alpha && !monochrome {
+        let rows = Rows { taps: samples, channels: format.channels(), width, offset };
+        blurred_rows(plan, rows, out, stride, |y, blurred, out| {
+            pixel.sharpen(&samples[y * stride..][..stride], blurred, out);
+        });
+        return;
+    }
+    let channels = if monochrome { 1 + usize::from(format.alpha) } else { format.channels() };
+    let work_stride = width * channels;
+    let mut work = vec![0u16; samples.len() / stride * work_stride];
+    work.par_chunks_mut(work_stride).zip(samples.par_chunks(stride)).for_each(|(work, row)| {
+        if monochrome {
+            pixel.lumas(row, work);
+        } else {
+            premultiply(row, channels, work);
+        }
+    });
+    blurred_rows(plan, Rows { taps: &work, channels, width, offset }, out, stride, |y, blurred, out| {
+        let row = &samples[y * stride..][..stride];
+        let work = &work[y * work_stride..][..work_stride];
+        match (format.alpha, format.color, monochrome) {
+            (false, ..) => pixel.sharpen_luma(row, work, blurred, out),
+            (true, Color::Gray, _) => pixel.sharpen_with_alpha::<S, 2, 2>(row, work, blurred, out),
+            (true, Color::Rgb, false) => pixel.sharpen_with_alpha::<S, 4, 4>(row, work, blurred, out),
+            (true, Color::Rgb, true) => pixel.sharpen_with_alpha::<S, 4, 2>(row, work, blurred, out),
+            (true, Color::Cmyk, false) => pixel.sharpen_with_alpha::<S, 5, 5>(row, work, blurred, out),
+            (true, Color::Cmyk, true) => pixel.sharpen_with_alpha::<S, 5, 2>(row, work, blurred, out),
+        }
+    });
+}
 
-    let mut work = vec![0u16; samples.len() / channels * pixel.blurred_channels];
-    work.par_chunks_mut(blurred_stride)
-        .zip(samples.par_chunks(stride))
-        .for_each(|(work, row)| pixel.prepare(row, work));
+/// The rows that the sums read.
+struct Rows<'a, T> {
+    taps: &'a [T],
+    channels: usize,
+    width: usize,
+    /// The row of `taps` that becomes the first row of output.
+    offset: usize,
+}
 
+/// Blurs every output row and hands it to `finish`, with the index of its row in `taps` and the output row.
+fn blurred_rows<T: Tap, S: Send>(
+    plan: &Plan,
+    Rows { taps, channels, width, offset }: Rows<'_, T>,
+    out: &mut [S],
+    out_stride: usize,
+    finish: impl Fn(usize, &[u16], &mut [S]) + Sync,
+) {
+    let weights: Vec<u16> =
+        plan.weights.iter().map(|w| u16::try_from(*w).expect("one of several weights of sum 1")).collect();
     let halo = plan.halo() as usize;
-    let pad = halo * pixel.blurred_channels;
-    let last = work.len() / blurred_stride - 1;
-    out.par_chunks_mut(stride).enumerate().for_each_init(
-        || (vec![0u16; blurred_stride + 2 * pad], vec![0u16; blurred_stride]),
+    let stride = width * channels;
+    let pad = halo * channels;
+    let last = taps.len() / stride - 1;
+    out.par_chunks_mut(out_stride).enumerate().for_each_init(
+        || (vec![0u16; stride + 2 * pad], vec![0u16; stride]),
         |(columns, blurred), (row, out)| {
             let y = offset + row;
-            // Rows past the ends of `work` are past the ends of the level.
-            let tap_row = |k: usize| {
-                let y = (y + k).saturating_sub(halo).min(last);
-                &work[y * blurred_stride..][..blurred_stride]
-            };
-            weighted_sums(&plan.weights, tap_row, &mut columns[pad..pad + blurred_stride]);
-            replicate_ends(columns, pad, pixel.blurred_channels);
-            let tap_column = |k: usize| &columns[k * pixel.blurred_channels..][..blurred_stride];
-            weighted_sums(&plan.weights, tap_column, blurred);
-            pixel.sharpen(&samples[y * stride..][..stride], tap_row(halo), blurred, out);
+            // Rows past the ends of `taps` are past the ends of the level.
+            let tap_row = |k: usize| &taps[(y + k).saturating_sub(halo).min(last) * stride..][..stride];
+            weighted_sums(&weights, tap_row, &mut columns[pad..pad + stride]);
+            replicate_ends(columns, pad, channels);
+            weighted_sums(&weights, |k| &columns[k * channels..][..stride], blurred);
+            finish(y, blurred, out);
         },
     );
 }
 
-/// `out = (Σ w·tap(k) + 2^15) >> 16` over the taps k = 0 … 2·halo, whose slices are as long as `out`.
-fn weighted_sums<'a>(weights: &[u32], tap: impl Fn(usize) -> &'a [u16], out: &mut [u16]) {
-    let halo = weights.len() - 1;
+/// `out = Σ w·tap(k)`, rounded, over the taps k = 0 … 2·halo, whose slices are as long as `out`.
+fn weighted_sums<'a, T: Tap + 'a>(weights: &[u16], tap: impl Fn(usize) -> &'a [T], out: &mut [u16]) {
+    match weights.len() - 1 {
+        1 => narrow_sums::<T, 1>(weights, tap, out),
+        2 => narrow_sums::<T, 2>(weights, tap, out),
+        3 => narrow_sums::<T, 3>(weights, tap, out),
+        4 => narrow_sums::<T, 4>(weights, tap, out),
+        5 => narrow_sums::<T, 5>(weights, tap, out),
+        6 => narrow_sums::<T, 6>(weights, tap, out),
+        _ => wide_sums(weights, tap, out),
+    }
+}
+
+fn rounded<T: Tap>(sum: u32) -> u16 {
+    ((sum + (1 << (T::SHIFT - 1))) >> T::SHIFT) as u16
+}
+
+/// A halo of `H`, known to the compiler: all taps of one sample at once.
+fn narrow_sums<'a, T: Tap + 'a, const H: usize>(weights: &[u16], tap: impl Fn(usize) -> &'a [T], out: &mut [u16]) {
     let len = out.len();
-    // Two 16-bit factors, for the sake of SIMD: a plan has at least two weights, so each is below 2^16.
-    let product = |weight: u32, value: u16| u32::from(weight as u16) * u32::from(value);
-    let mut start = 0;
-    while start + BLOCK <= len {
-        let mut sums = [1u32 << 15; BLOCK];
-        for k in 0..=2 * halo {
-            let weight = weights[k.abs_diff(halo)];
-            let values = tap(k)[start..].first_chunk::<BLOCK>().expect("a whole block is left");
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum += product(weight, *value);
+    let center = &tap(H)[..len];
+    let before: [&[T]; H] = std::array::from_fn(|k| &tap(H - 1 - k)[..len]);
+    let after: [&[T]; H] = std::array::from_fn(|k| &tap(H + 1 + k)[..len]);
+    let (center_weight, weights): (u16, [u16; H]) = (weights[0], std::array::from_fn(|k| weights[k + 1]));
+    for x in 0..len {
+        let mut sum = T::single(center_weight, center[x]);
+        for k in 0..H {
+            sum += T::pair(weights[k], before[k][x], after[k][x]);
+        }
+        out[x] = rounded::<T>(sum);
+    }
+}
+
+/// Any halo: one tap after the other, for a block of samples at a time.
+fn wide_sums<'a, T: Tap + 'a>(weights: &[u16], tap: impl Fn(usize) -> &'a [T], out: &mut [u16]) {
+    let halo = weights.len() - 1;
+    let blocked = out.len() - out.len() % BLOCK;
+    for start in (0..blocked).step_by(BLOCK) {
+        let block = |k: usize| tap(k)[start..].first_chunk::<BLOCK>().expect("a whole block is left");
+        let mut sums = block(halo).map(|value| T::single(weights[0], value));
+        for (k, weight) in weights.iter().enumerate().skip(1) {
+            let (before, after) = (block(halo - k), block(halo + k));
+            for x in 0..BLOCK {
+                sums[x] += T::pair(*weight, before[x], after[x]);
             }
         }
-        for (out, sum) in out[start..start + BLOCK].iter_mut().zip(sums) {
-            *out = (sum >> 16) as u16;
+        for (out, sum) in out[start..].iter_mut().zip(sums) {
+            *out = rounded::<T>(sum);
         }
-        start += BLOCK;
     }
-    for x in start..len {
-        let sum: u32 = (0..=2 * halo).map(|k| product(weights[k.abs_diff(halo)], tap(k)[x])).sum();
-        out[x] = ((sum + (1 << 15)) >> 16) as u16;
+    for x in blocked..out.len() {
+        let pairs = (1..=halo).map(|k| T::pair(weights[k], tap(halo - k)[x], tap(halo + k)[x]));
+        out[x] = rounded::<T>(T::single(weights[0], tap(halo)[x]) + pairs.sum::<u32>());
     }
 }
 
@@ -146,130 +251,100 @@ fn replicate_ends(row: &mut [u16], pad: usize, channels: usize) {
     }
 }
 
-/// What happens to one pixel.
+/// What happens to the pixels of one row.
 struct Pixel {
     format: PixelFormat,
-    monochrome: bool,
-    amount: i32,
+    amount: u16,
     threshold: u32,
-    /// Values per pixel that are blurred: the format's own, or luma and alpha.
-    blurred_channels: usize,
 }
 
 impl Pixel {
-    fn new(plan: &Plan, format: PixelFormat) -> Self {
-        // Luma of gray is gray.
-        let monochrome = plan.monochrome && format.color != Color::Gray;
-        Pixel {
-            format,
-            monochrome,
-            amount: plan.amount,
-            threshold: plan.threshold,
-            blurred_channels: if monochrome { 1 + usize::from(format.alpha) } else { format.channels() },
+    /// Whether a work value differs enough from its surroundings, and what is then added to it, else 0.
+    /// Without branches, and with products of 16-bit factors.
+    fn change(&self, value: u16, blurred: u16, unit: u32) -> (bool, i32) {
+        let distance = value.abs_diff(blurred);
+        let passes = u32::from(distance) > self.threshold * unit;
+        let product = (u32::from(self.amount) * u32::from(distance)) as i32;
+        let signed = if value < blurred { -product } else { product };
+        (passes, if passes { (signed + (1 << 11)) >> 12 } else { 0 })
+    }
+
+    /// Every sample for itself. A change of 0 gives back the sample.
+    fn sharpen<S: Work>(&self, row: &[S], blurred: &[u16], out: &mut [S]) {
+        for ((sample, blurred), out) in row.iter().zip(blurred).zip(out) {
+            let (_, change) = self.change(sample.value(), *blurred, S::UNIT);
+            *out = S::back((i32::from(sample.value()) + change).clamp(0, S::SCALE));
         }
     }
 
-    /// The values to be blurred of a row of pixels.
-    fn prepare<S: Work>(&self, row: &[S], work: &mut [u16]) {
-        if !self.monochrome {
-            self.values(row, work);
-            return;
-        }
+    /// Monochrome without alpha.
+    fn sharpen_luma<S: Work>(&self, row: &[S], lumas: &[u16], blurred: &[u16], out: &mut [S]) {
         let channels = self.format.channels();
-        let mut values = [0; 5];
-        for (pixel, work) in row.chunks_exact(channels).zip(work.chunks_exact_mut(self.blurred_channels)) {
-            self.values(pixel, &mut values[..channels]);
-            work[0] = luma(self.format.color, &values);
+        let pixels = row.chunks_exact(channels).zip(out.chunks_exact_mut(channels));
+        for ((pixel, out), (luma, blurred)) in pixels.zip(lumas.iter().zip(blurred)) {
+            let (_, change) = self.change(*luma, *blurred, S::UNIT);
+            for (sample, out) in pixel.iter().zip(out) {
+                *out = S::back((i32::from(sample.value()) + change).clamp(0, S::SCALE));
+            }
+        }
+    }
+
+    /// With alpha: `C` channels, of which `B` values were blurred: all of them, or luma and alpha.
+    fn sharpen_with_alpha<S: Work, const C: usize, const B: usize>(
+        &self,
+        row: &[S],
+        work: &[u16],
+        blurred: &[u16],
+        out: &mut [S],
+    ) {
+        let pixels = row.as_chunks::<C>().0.iter().zip(out.as_chunks_mut::<C>().0);
+        let around = work.as_chunks::<B>().0.iter().zip(blurred.as_chunks::<B>().0);
+        for ((pixel, out), (work, blurred)) in pixels.zip(around) {
+            let changes: [(bool, i32); B] =
+                std::array::from_fn(|c| self.change(work[c], blurred[c], S::UNIT_WITH_ALPHA));
+            if !changes.iter().any(|(passes, _)| *passes) {
+                *out = *pixel;
+                continue;
+            }
+            let alpha = pixel[C - 1].into();
+            let changed = |value: u16, change: i32| (i32::from(value) + change).clamp(0, S::FULL as i32) as u32;
+            let new_alpha = changed(S::alpha(alpha), changes[B - 1].1);
+            for c in 0..C - 1 {
+                let (_, change) = if B == C { changes[c] } else { changes[0] };
+                let color = changed(S::color(pixel[c].into(), alpha), change);
+                out[c] = color_back(color.min(new_alpha), new_alpha);
+            }
+            out[C - 1] = S::alpha_back(new_alpha);
+        }
+    }
+
+    /// The luma of every pixel, each followed by its alpha where there is one.
+    fn lumas<S: Work>(&self, row: &[S], work: &mut [u16]) {
+        let (channels, components) = (self.format.channels(), self.format.color.components());
+        let work_channels = 1 + usize::from(self.format.alpha);
+        for (pixel, work) in row.chunks_exact(channels).zip(work.chunks_exact_mut(work_channels)) {
+            let mut values = [0; 4];
             if self.format.alpha {
-                work[1] = values[channels - 1];
-            }
-        }
-    }
-
-    /// Work values of all samples.
-    fn values<S: Work>(&self, samples: &[S], work: &mut [u16]) {
-        if self.format.alpha {
-            premultiply(samples, self.format.channels(), work);
-        } else {
-            for (work, sample) in work.iter_mut().zip(samples) {
-                *work = sample.value();
-            }
-        }
-    }
-
-    /// What is added to a work value that differs by `d` from its surroundings; `None` within the threshold.
-    fn change(&self, value: u16, blurred: u16, unit: u32) -> Option<i32> {
-        let d = i32::from(value) - i32::from(blurred);
-        (d.unsigned_abs() > self.threshold * unit).then_some((self.amount * d + (1 << 11)) >> 12)
-    }
-
-    /// Sharpens one row: its samples, what was blurred and the result of that.
-    fn sharpen<S: Work>(&self, row: &[S], work: &[u16], blurred: &[u16], out: &mut [S]) {
-        match (self.format.alpha, self.monochrome) {
-            (false, false) => {
-                for (((work, blurred), sample), out) in work.iter().zip(blurred).zip(row).zip(out) {
-                    *out = match self.change(*work, *blurred, S::UNIT) {
-                        Some(change) => S::back((i32::from(*work) + change).clamp(0, S::SCALE)),
-                        None => *sample,
-                    };
+                let alpha = pixel[components].into();
+                for (value, sample) in values.iter_mut().zip(&pixel[..components]) {
+                    *value = S::color((*sample).into(), alpha).into();
+                }
+                work[1] = S::alpha(alpha);
+            } else {
+                for (value, sample) in values.iter_mut().zip(pixel) {
+                    *value = sample.value().into();
                 }
             }
-            (false, true) => {
-                for (((work, blurred), pixel), out) in work
-                    .iter()
-                    .zip(blurred)
-                    .zip(row.chunks_exact(self.format.channels()))
-                    .zip(out.chunks_exact_mut(self.format.channels()))
-                {
-                    match self.change(*work, *blurred, S::UNIT) {
-                        Some(change) => {
-                            for (sample, out) in pixel.iter().zip(out) {
-                                *out = S::back((i32::from(sample.value()) + change).clamp(0, S::SCALE));
-                            }
-                        }
-                        None => out.copy_from_slice(pixel),
-                    }
-                }
-            }
-            (true, _) => {
-                let (n, m) = (self.format.channels(), self.blurred_channels);
-                let around = work.chunks_exact(m).zip(blurred.chunks_exact(m));
-                for ((pixel, out), (work, blurred)) in row.chunks_exact(n).zip(out.chunks_exact_mut(n)).zip(around) {
-                    self.sharpen_with_alpha(pixel, work, blurred, out);
-                }
-            }
+            work[0] = luma(self.format.color, values);
         }
-    }
-
-    fn sharpen_with_alpha<S: Work>(&self, pixel: &[S], work: &[u16], blurred: &[u16], out: &mut [S]) {
-        let mut changes = [None; 5];
-        for ((change, work), blurred) in changes.iter_mut().zip(work).zip(blurred) {
-            *change = self.change(*work, *blurred, S::UNIT_WITH_ALPHA);
-        }
-        if changes.iter().all(Option::is_none) {
-            out.copy_from_slice(pixel);
-            return;
-        }
-        let changed =
-            |value: u16, change: Option<i32>| (i32::from(value) + change.unwrap_or(0)).clamp(0, S::FULL as i32) as u32;
-        let mut values = [0; 5];
-        self.values(pixel, &mut values[..pixel.len()]);
-        let components = pixel.len() - 1;
-        let alpha = changed(values[components], changes[self.blurred_channels - 1]);
-        for c in 0..components {
-            let change = if self.monochrome { changes[0] } else { changes[c] };
-            out[c] = color_back(changed(values[c], change).min(alpha), alpha);
-        }
-        out[components] = S::alpha_back(alpha);
     }
 }
 
 /// The one value that stands for the colour components.
-fn luma(color: Color, values: &[u16; 5]) -> u16 {
-    let [a, b, c, black, _] = values.map(u32::from);
+fn luma(color: Color, [a, b, c, black]: [u32; 4]) -> u16 {
     let rec601 = (9798 * a + 19235 * b + 3735 * c + (1 << 14)) >> 15;
     match color {
-        Color::Gray => values[0],
+        Color::Gray => a as u16,
         Color::Rgb => rec601 as u16,
         Color::Cmyk => ((rec601 + black + 1) >> 1) as u16,
     }

@@ -1,0 +1,181 @@
+//! Every operation on every backend, in megapixels of input per second ("Mitem/s" counts pixels).
+//!
+//! `cargo bench --bench ops -- downsample` runs one operation; `RAYON_NUM_THREADS=1` measures one core.
+
+use std::fmt;
+use std::sync::Arc;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use reprise::decode::orient::orient;
+use reprise::geometry::{Corner, Orientation, Size};
+use reprise::ops::crop_detect::{self, Background};
+use reprise::ops::knockout::{self, Fill, Knockout};
+use reprise::ops::pyramid::{self, Executor, cpu::CpuExecutor};
+use reprise::ops::resample::{self, Filter};
+use reprise::ops::unsharp::{self, Unsharp};
+use reprise::pixel::{Color, Depth, PixelFormat, Raster, Samples};
+
+fn main() {
+    divan::main();
+}
+
+const SIZE: Size = Size::new(5120, 2880);
+/// Rows that the engine hands to an executor at once.
+const BAND_ROWS: u32 = 256;
+
+const FORMATS: [Format; 6] = [
+    Format(PixelFormat::new(Color::Rgb, false, Depth::U8)),
+    Format(PixelFormat::new(Color::Gray, false, Depth::U8)),
+    Format(PixelFormat::new(Color::Cmyk, false, Depth::U8)),
+    Format(PixelFormat::new(Color::Rgb, true, Depth::U8)),
+    Format(PixelFormat::new(Color::Rgb, false, Depth::U16)),
+    Format(PixelFormat::new(Color::Rgb, true, Depth::U16)),
+];
+
+#[derive(Clone, Copy)]
+struct Format(PixelFormat);
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What computes. Each bench runs once for every type in its list.
+trait Backend {
+    fn executor(plan: &Arc<pyramid::Plan>) -> Box<dyn Executor>;
+    fn bounds(plan: &crop_detect::Plan, image: &Raster) -> Option<reprise::geometry::Rect>;
+    fn match_mask(plan: &crop_detect::Plan, image: &Raster) -> Vec<u8>;
+}
+
+struct Cpu;
+
+impl Backend for Cpu {
+    fn executor(plan: &Arc<pyramid::Plan>) -> Box<dyn Executor> {
+        Box::new(CpuExecutor::new(plan.clone()))
+    }
+    fn bounds(plan: &crop_detect::Plan, image: &Raster) -> Option<reprise::geometry::Rect> {
+        crop_detect::cpu::bounds(plan, image)
+    }
+    fn match_mask(plan: &crop_detect::Plan, image: &Raster) -> Vec<u8> {
+        crop_detect::cpu::match_mask(plan, image)
+    }
+}
+
+/// A product photo of sorts: white around a textured disc, which alpha cuts out softly.
+fn photo(format: PixelFormat) -> Raster {
+    let mut image = Raster::zeroed(format, SIZE);
+    let channels = format.channels();
+    let max = format.depth.max() as f32;
+    let (cx, cy, radius) = (SIZE.width as f32 / 2.0, SIZE.height as f32 / 2.0, SIZE.height as f32 * 0.45);
+    for index in 0..image.samples.len() {
+        let (pixel, channel) = (index / channels, index % channels);
+        let (x, y) = ((pixel % SIZE.width as usize) as f32, (pixel / SIZE.width as usize) as f32);
+        let inside = (radius - (x - cx).hypot(y - cy)) / 8.0;
+        let value = if format.alpha && channel == channels - 1 {
+            inside
+        } else if inside > 0.0 {
+            0.5 + 0.3 * (x * 0.05 + channel as f32).sin() * (y * 0.07).cos() + 0.05 * (x * 1.9).sin() * (y * 2.3).sin()
+        } else {
+            1.0
+        };
+        let value = (value.clamp(0.0, 1.0) * max) as u32;
+        match &mut image.samples {
+            Samples::U8(s) => s[index] = value as u8,
+            Samples::U16(s) => s[index] = value as u16,
+        }
+    }
+    image
+}
+
+fn plan(format: PixelFormat, levels: Vec<Size>, unsharp: Option<Unsharp>) -> Arc<pyramid::Plan> {
+    let unsharp = unsharp.as_ref().and_then(unsharp::Plan::new);
+    Arc::new(pyramid::Plan { format, levels, resample: resample::Plan::new(Filter::default()), unsharp })
+}
+
+/// Pushes the whole image in bands, cut beforehand, and drops what comes out.
+fn run<B: Backend>(bencher: Bencher, plan: Arc<pyramid::Plan>) {
+    let image = photo(plan.format);
+    let bands: Vec<Raster> = (0..SIZE.height)
+        .step_by(BAND_ROWS as usize)
+        .map(|start| {
+            let mut band = Raster::empty(image.format, image.width);
+            band.append_rows(&image, start..SIZE.height.min(start + BAND_ROWS));
+            band
+        })
+        .collect();
+    bencher.counter(ItemsCount::new(SIZE.pixels())).with_inputs(|| B::executor(&plan)).bench_values(|mut executor| {
+        for band in &bands {
+            let mut sink = |_: usize, _: u32, rows: &Raster| {
+                divan::black_box(rows);
+                Ok(())
+            };
+            executor.push(band, &mut sink).expect("the bench image fits its plan");
+        }
+    });
+}
+
+/// One level below full resolution.
+#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+fn downsample<B: Backend>(bencher: Bencher, Format(format): Format) {
+    run::<B>(bencher, plan(format, vec![SIZE, SIZE.halved()], None));
+}
+
+/// All levels.
+#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+fn pyramid_plain<B: Backend>(bencher: Bencher, Format(format): Format) {
+    run::<B>(bencher, plan(format, pyramid::levels(SIZE, 256), None));
+}
+
+/// All levels, sharpened with the settings that product photos usually get.
+#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+fn pyramid_unsharp<B: Backend>(bencher: Bencher, Format(format): Format) {
+    let unsharp = Unsharp { amount: 1.75, radius_px: 0.9, threshold: 2, monochrome: false };
+    run::<B>(bencher, plan(format, pyramid::levels(SIZE, 256), Some(unsharp)));
+}
+
+/// All levels of 8-bit RGB, by radius of the unsharp mask.
+#[divan::bench(types = [Cpu], args = [0.5, 2.0, 10.0, 50.0, 250.0], sample_count = 5)]
+fn pyramid_unsharp_radius<B: Backend>(bencher: Bencher, radius_px: f64) {
+    let Format(format) = FORMATS[0];
+    let unsharp = Unsharp { amount: 1.0, radius_px, threshold: 2, monochrome: false };
+    run::<B>(bencher, plan(format, pyramid::levels(SIZE, 256), Some(unsharp)));
+}
+
+fn crop_plan(image: &Raster) -> crop_detect::Plan {
+    let background = Background::Color { corner: Corner::UpperLeft, tolerance: 0.02 };
+    crop_detect::Plan::new(background, image).expect("colour needs no alpha")
+}
+
+#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+fn crop_detect_bounds<B: Backend>(bencher: Bencher, Format(format): Format) {
+    let image = photo(format);
+    let plan = crop_plan(&image);
+    bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| B::bounds(&plan, &image));
+}
+
+#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+fn crop_detect_mask<B: Backend>(bencher: Bencher, Format(format): Format) {
+    let image = photo(format);
+    let plan = crop_plan(&image);
+    bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| B::match_mask(&plan, &image));
+}
+
+/// Filling and applying, which the CPU always does.
+#[divan::bench(args = FORMATS, sample_count = 10)]
+fn knockout_flood(bencher: Bencher, Format(format): Format) {
+    let image = photo(format);
+    let mask = crop_detect::cpu::match_mask(&crop_plan(&image), &image);
+    let knockout = Knockout { corner: Corner::UpperLeft, tolerance: 0.02, fill: Fill::FloodFill };
+    bencher
+        .counter(ItemsCount::new(SIZE.pixels()))
+        .with_inputs(|| mask.clone())
+        .bench_values(|mask| knockout::cpu::apply(&knockout, mask, &image));
+}
+
+#[divan::bench(args = FORMATS, sample_count = 10)]
+fn orient_rotate90(bencher: Bencher, Format(format): Format) {
+    let image = photo(format);
+    bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| orient(&image, Orientation::Rotate90));
+}
