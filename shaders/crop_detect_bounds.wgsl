@@ -1,19 +1,18 @@
 // Bounds of all pixels that are not background.
 //
-// A thread looks at one column of 16 pixels, a workgroup at 64 × 64 pixels; it joins its finds in workgroup memory
+// A thread looks at ROWS_OF_THREAD pixels of one column. A workgroup joins what its threads find in workgroup memory,
 // and then joins the global bounds once.
 //
+// Constants: GROUP_WIDTH, GROUP_HEIGHT, threads of a workgroup; ROWS_OF_THREAD.
 // Bindings: 0 parameters, 1 src, 2 bounds (least x, least y, greatest x, greatest y; starts empty: all ones, then
-// zeros). Follows shared/samples, background.
+// zeros). Uses shared/samples, background.
 
 @group(0) @binding(2) var<storage, read_write> bounds: array<atomic<u32>, 4>;
-
-const ROWS_OF_THREAD: u32 = 16u;
 
 var<workgroup> least: array<atomic<u32>, 2>;
 var<workgroup> greatest: array<atomic<u32>, 2>;
 
-@compute @workgroup_size(64, 4)
+@compute @workgroup_size(GROUP_WIDTH, GROUP_HEIGHT)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     if index < 2u {
         atomicStore(&least[index], 0xffffffffu);

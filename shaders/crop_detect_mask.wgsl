@@ -2,11 +2,12 @@
 //
 // One thread makes one word, which holds four pixels of a row; rows of the mask are padded to whole words.
 //
-// Bindings: 0 parameters, 1 src, 2 mask. Follows shared/samples, background.
+// Constants: GROUP_WIDTH, GROUP_HEIGHT, threads of a workgroup.
+// Bindings: 0 parameters, 1 src, 2 mask. Uses shared/samples, background.
 
 @group(0) @binding(2) var<storage, read_write> mask: array<u32>;
 
-@compute @workgroup_size(64, 4)
+@compute @workgroup_size(GROUP_WIDTH, GROUP_HEIGHT)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let words = (parameters.width + 3u) / 4u;
     if id.x >= words || id.y >= parameters.rows {

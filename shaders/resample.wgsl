@@ -3,7 +3,8 @@
 // A workgroup makes a tile of output pixels. Its threads first filter the columns that the tile reads into workgroup
 // memory, then each thread filters along the rows for one output pixel.
 //
-// Bindings: 0 parameters, 1 src (the level above), 2 dst (this level). Follows shared/samples, premultiply, tile.
+// Constants: TILE_WIDTH, TILE_HEIGHT, output pixels of a workgroup.
+// Bindings: 0 parameters, 1 src (the level above), 2 dst (this level). Uses shared/samples, premultiply, tile.
 
 struct Parameters {
     taps: array<vec4<i32>, 2>, // Q14
@@ -19,8 +20,6 @@ struct Parameters {
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 
-const TILE_WIDTH: u32 = 32u;
-const TILE_HEIGHT: u32 = 8u;
 // Input columns of a tile: two for each output column, three before and three after.
 const COLUMNS: u32 = 2u * TILE_WIDTH + 6u;
 

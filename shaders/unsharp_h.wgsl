@@ -2,13 +2,11 @@
 //
 // One thread makes one pixel; a workgroup writes its tile as whole words.
 //
+// Constants: TILE_WIDTH, TILE_HEIGHT, pixels of a workgroup.
 // Bindings: 0 parameters, 1 src (unsharpened rows), 2 dst (sharpened rows), 3 weights, 4 blurred (from the first
-// pass). Follows shared/samples, premultiply, unsharp, tile.
+// pass). Uses shared/samples, premultiply, unsharp, tile.
 
 @group(0) @binding(4) var<storage, read> blurred: array<u32>;
-
-const TILE_WIDTH: u32 = 64u;
-const TILE_HEIGHT: u32 = 4u;
 
 // The planes of one pixel; one plane of luma stands for every colour component.
 fn blurred_at(x: u32, row: u32) -> Pixel {

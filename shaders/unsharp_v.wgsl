@@ -2,8 +2,9 @@
 //
 // One thread makes one pixel of every plane.
 //
+// Constants: TILE_WIDTH, TILE_HEIGHT, pixels of a workgroup.
 // Bindings: 0 parameters, 1 src (unsharpened rows), 2 blurred (planes of sums), 3 weights.
-// Follows shared/samples, premultiply, unsharp.
+// Uses shared/samples, premultiply, unsharp.
 
 @group(0) @binding(2) var<storage, read_write> blurred: array<u32>;
 
@@ -11,7 +12,7 @@ fn signal_at(x: u32, y: u32) -> Pixel {
     return signal(work_values(load_pixel((y - parameters.src_start) * parameters.stride, x)));
 }
 
-@compute @workgroup_size(64, 4)
+@compute @workgroup_size(TILE_WIDTH, TILE_HEIGHT)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let x = id.x;
     let y = parameters.first + id.y;

@@ -1,7 +1,7 @@
 // Whether a pixel is background, for the bounds and for the mask.
 //
 // Constant of the variant: TRANSPARENT (1: by alpha, 0: by likeness to a reference colour).
-// Binding 0: parameters. Follows shared/samples.
+// Binding 0: parameters. Uses shared/samples.
 
 struct Parameters {
     color: vec4<u32>, // reference, premultiplied when there is alpha

@@ -1,7 +1,7 @@
 // A tile of finished pixels, collected in workgroup memory and written as whole words, so that no two threads
 // write to one word and neighbours write to neighbouring words.
 //
-// Constants of the shader: TILE_WIDTH, TILE_HEIGHT, pixels of one workgroup; one thread stages one pixel.
+// Constants: TILE_WIDTH, TILE_HEIGHT, pixels of one workgroup; one thread stages one pixel.
 // Binding 2: dst, the rows that are written.
 
 const TILE_THREADS: u32 = TILE_WIDTH * TILE_HEIGHT;

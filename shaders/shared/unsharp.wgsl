@@ -1,7 +1,7 @@
 // What both passes of unsharp share: parameters, work values and the planes that are blurred.
 //
 // Constant of the variant: MONOCHROME (0 or 1).
-// Bindings: 0 parameters, 3 weights. Follows shared/samples and premultiply.
+// Bindings: 0 parameters, 3 weights. Uses shared/samples and premultiply.
 
 struct Parameters {
     width: u32,

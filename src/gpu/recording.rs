@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use super::device::Gpu;
 use super::pool::Buffer;
@@ -171,7 +172,8 @@ impl<'a> Recording<'a> {
 
         let mut outcome = None;
         gpu.wait(&submission, || {
-            outcome = outcome.or_else(|| receiver.try_recv().ok());
+            // Another thread may be the one that is about to deliver, so this one gives it a moment.
+            outcome = outcome.or_else(|| receiver.recv_timeout(Duration::from_millis(1)).ok());
             outcome.is_some()
         })?;
         gpu.check()?;

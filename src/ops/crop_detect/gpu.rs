@@ -6,10 +6,9 @@ use super::Plan;
 use crate::error::{Error, Result};
 use crate::geometry::Rect;
 use crate::gpu::{Buffer, Gpu, Layout, Recording, Rows, Shader};
-use crate::ops::resample::gpu::format_constants;
 use crate::pixel::{PixelFormat, Raster};
 
-/// Threads of a workgroup, as the shaders have them.
+/// Threads of a workgroup.
 const GROUP: [u32; 2] = [64, 4];
 /// Rows that one thread of the bounds looks at.
 const ROWS_OF_THREAD: u32 = 16;
@@ -18,15 +17,18 @@ const BAND_BYTES: u64 = 64 << 20;
 
 /// The programs of bounds and mask for pixels of `format`.
 pub fn shaders(format: PixelFormat, transparent: bool) -> [Shader; 2] {
-    let [components, alpha, depth] = format_constants(format);
-    let constants = [components, alpha, depth, ("TRANSPARENT", transparent.into())];
-    let samples = include_str!("../../../shaders/shared/samples.wgsl");
+    let constants = [
+        ("TRANSPARENT", transparent.into()),
+        ("GROUP_WIDTH", GROUP[0]),
+        ("GROUP_HEIGHT", GROUP[1]),
+        ("ROWS_OF_THREAD", ROWS_OF_THREAD),
+    ];
     let background = include_str!("../../../shaders/shared/background.wgsl");
     let bounds = include_str!("../../../shaders/crop_detect_bounds.wgsl");
     let mask = include_str!("../../../shaders/crop_detect_mask.wgsl");
     [
-        Shader::new("crop_detect_bounds", &constants, &[samples, background, bounds]),
-        Shader::new("crop_detect_mask", &constants, &[samples, background, mask]),
+        Shader::over_pixels("crop_detect_bounds", format, &constants, &[background, bounds]),
+        Shader::over_pixels("crop_detect_mask", format, &constants[..3], &[background, mask]),
     ]
 }
 

@@ -7,30 +7,21 @@ use crate::error::Result;
 use crate::gpu::{Recording, Rows, Shader};
 use crate::pixel::PixelFormat;
 
-/// Output pixels of one workgroup, as the shader has them.
+/// Output pixels of one workgroup: one thread each.
 const TILE: [u32; 2] = [32, 8];
 
 /// The program for pixels of `format`.
 pub fn shader(format: PixelFormat) -> Shader {
-    Shader::new(
+    Shader::over_pixels(
         "resample",
-        &format_constants(format),
+        format,
+        &[("TILE_WIDTH", TILE[0]), ("TILE_HEIGHT", TILE[1])],
         &[
-            include_str!("../../../shaders/shared/samples.wgsl"),
             include_str!("../../../shaders/shared/premultiply.wgsl"),
             include_str!("../../../shaders/resample.wgsl"),
             include_str!("../../../shaders/shared/tile.wgsl"),
         ],
     )
-}
-
-/// The constants that every program over pixels of `format` starts with.
-pub(in crate::ops) fn format_constants(format: PixelFormat) -> [(&'static str, u32); 3] {
-    [
-        ("COMPONENTS", format.color.components() as u32),
-        ("ALPHA", format.alpha.into()),
-        ("DEPTH", 8 * format.depth.bytes() as u32),
-    ]
 }
 
 /// Workgroups for `rows` rows of `width` pixels.

@@ -5,25 +5,22 @@ use std::ops::Range;
 use super::Plan;
 use crate::error::Result;
 use crate::gpu::{Buffer, Recording, Rows, Shader};
-use crate::ops::resample::gpu::format_constants;
 use crate::pixel::{Depth, PixelFormat};
 
-/// Pixels of one workgroup in either pass, as the shaders have them.
+/// Pixels of one workgroup in either pass: one thread each.
 const TILE: [u32; 2] = [64, 4];
 
 /// The programs for the columns and the rows of pixels of `format`.
 pub fn shaders(format: PixelFormat, monochrome: bool) -> [Shader; 2] {
-    let [components, alpha, depth] = format_constants(format);
-    let constants = [components, alpha, depth, ("MONOCHROME", monochrome.into())];
-    let samples = include_str!("../../../shaders/shared/samples.wgsl");
+    let constants = [("MONOCHROME", monochrome.into()), ("TILE_WIDTH", TILE[0]), ("TILE_HEIGHT", TILE[1])];
     let premultiply = include_str!("../../../shaders/shared/premultiply.wgsl");
     let shared = include_str!("../../../shaders/shared/unsharp.wgsl");
     let columns = include_str!("../../../shaders/unsharp_v.wgsl");
     let rows = include_str!("../../../shaders/unsharp_h.wgsl");
     let tile = include_str!("../../../shaders/shared/tile.wgsl");
     [
-        Shader::new("unsharp_v", &constants, &[samples, premultiply, shared, columns]),
-        Shader::new("unsharp_h", &constants, &[samples, premultiply, shared, rows, tile]),
+        Shader::over_pixels("unsharp_v", format, &constants, &[premultiply, shared, columns]),
+        Shader::over_pixels("unsharp_h", format, &constants, &[premultiply, shared, rows, tile]),
     ]
 }
 
