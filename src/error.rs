@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -22,6 +23,8 @@ pub enum ErrorKind {
     Io,
     /// The catalog could not be read or written.
     Catalog,
+    /// A fault of this program.
+    Internal,
 }
 
 /// The stage of the pipeline in which a failure happened.
@@ -51,14 +54,14 @@ impl fmt::Display for Stage {
 }
 
 /// A failure with its kind, its stage, its subject (file or asset) and a message that says what to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Error {
     pub kind: ErrorKind,
     pub stage: Stage,
     /// File path or asset that failed; filled in by whoever knows it.
     pub subject: Option<String>,
     pub message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -101,7 +104,7 @@ impl Error {
 
     #[must_use]
     pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Box::new(source));
+        self.source = Some(Arc::new(source));
         self
     }
 }

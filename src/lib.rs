@@ -8,6 +8,7 @@ pub mod decode;
 pub mod encode;
 pub mod engine;
 pub mod error;
+pub mod external;
 pub mod geometry;
 pub mod gpu;
 pub mod job;

@@ -1,3 +1,15 @@
-//! The engine: assets in, derivatives out.
+//! The engine: assets in, derivatives out, inside a memory budget, whatever fails.
+//!
+//! `memory` admits assets by bytes, `backend` says what computes and why, `pipeline` turns one original into one
+//! pyramid TIFF, `batch` runs many of them in lanes, `reprocess` runs a job over a library, `ingest` takes originals in.
 
+pub mod backend;
+pub mod batch;
 pub mod ingest;
+pub mod memory;
+pub mod pipeline;
+pub mod reprocess;
+
+pub use backend::{Backend, BackendChoice, Used};
+pub use memory::MemoryBudget;
+pub use pipeline::{Context, Converted, Crop, Recipe};

@@ -1,0 +1,415 @@
+//! Arguments as typed, and how each becomes a typed value.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use reprise::encode::ptiff::{self, Chroma, Compression, Layout};
+use reprise::engine::{BackendChoice, Crop, Recipe, memory};
+use reprise::geometry::{Corner, Insets};
+use reprise::ops::crop_detect::Background;
+use reprise::ops::knockout::{Fill, Knockout};
+use reprise::ops::resample::Filter;
+use reprise::ops::unsharp::Unsharp;
+
+#[derive(Debug, Parser)]
+#[command(name = "reprise", version, about, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all good; 1 some assets failed, the rest is done; 2 the command or job \
+was not usable; 3 nothing could be done (library locked, disk full, no such library).";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new, empty library
+    Init {
+        /// Folder to make
+        library: PathBuf,
+    },
+    /// Take originals into a library and print their handles
+    ///
+    /// Kinds are recognised by content, whatever the file is called. Originals stay where they are; the library
+    /// records path, size and content hash. A second ingest of the same file changes nothing.
+    Ingest {
+        library: PathBuf,
+        /// Files, or folders that are searched through
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// List the assets of a library
+    Assets {
+        library: PathBuf,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a ReprocessAssetsJob
+    ///
+    /// Every asset of the job gets its pyramid TIFF anew. One that fails keeps the derivative it had, and the
+    /// others go on.
+    Run(RunArgs),
+    /// Show the log of a job, or the list of jobs
+    Log {
+        library: PathBuf,
+        /// Job handle, for example j|1; without it, the jobs are listed
+        job: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Convert images to pyramid TIFFs without a library
+    ///
+    /// With one input file, OUT may be the new file; otherwise OUT is a folder, and folders given as input keep
+    /// their structure in it.
+    Convert(ConvertArgs),
+    /// Print the rectangle that automatic cropping would keep: xOffset yOffset width height
+    CropRect(CropRectArgs),
+    /// Check pyramid TIFFs and originals
+    Validate {
+        /// Files, or folders that are searched through
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Decode every pixel of every level, not only headers and structure
+        #[arg(long)]
+        pixels: bool,
+        /// Stop at the first file with an error
+        #[arg(long)]
+        fail_fast: bool,
+    },
+    /// Say what this machine offers and what each missing thing costs
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    pub library: PathBuf,
+    /// Job document, XML or JSON; - reads standard input
+    pub job: PathBuf,
+    /// Validate everything and print what would be done for each asset; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub failures: FailureArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// How the log is printed while the job runs
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// HTML report to write; default: in the library's folder reports
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write no HTML report
+    #[arg(long, conflicts_with = "report")]
+    pub no_report: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Input files and folders, then the output
+    #[arg(required = true, num_args = 2.., value_names = ["IN", "OUT"])]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Sharpen the levels below full resolution: amount 0-5, radius 0-250 px, threshold 0-255, monochrome 0 or 1
+    #[arg(long, value_name = "AMOUNT,RADIUS,THRESHOLD,MONOCHROME", value_parser = parse_unsharp)]
+    pub unsharp: Option<Unsharp>,
+    /// Pixels to cut from each side
+    #[arg(long, value_name = "LEFT,RIGHT,TOP,BOTTOM", value_parser = parse_insets, conflicts_with = "auto_crop")]
+    pub crop: Option<Insets>,
+    /// Cut uniform borders: color:CORNER:TOLERANCE or alpha:TOLERANCE
+    ///
+    /// CORNER is UpperLeft, UpperRight, BottomLeft or BottomRight; TOLERANCE is 0-1 of full scale.
+    #[arg(long, value_name = "RULE", value_parser = parse_background)]
+    pub auto_crop: Option<Background>,
+    /// Make the background transparent: CORNER:TOLERANCE:flood or CORNER:TOLERANCE:match
+    #[arg(long, value_name = "RULE", value_parser = parse_knockout)]
+    pub knockout: Option<Knockout>,
+    /// Resolution to write, in pixels per inch, instead of the source's
+    #[arg(long, value_parser = parse_dpi)]
+    pub dpi: Option<f64>,
+    /// Drop XMP and IPTC metadata; the ICC profile stays
+    #[arg(long)]
+    pub strip: bool,
+    /// Replace output files that exist; without it they are left alone and reported
+    #[arg(long)]
+    pub overwrite: bool,
+    #[command(flatten)]
+    pub failures: FailureArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CropRectArgs {
+    /// Image to look at
+    pub input: PathBuf,
+    /// color:CORNER:TOLERANCE or alpha:TOLERANCE
+    #[arg(long, value_name = "RULE", value_parser = parse_background, default_value = "color:UpperLeft:0")]
+    pub auto_crop: Background,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// The pyramid TIFF to write.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Pyramid TIFF")]
+pub struct OutputArgs {
+    /// auto: JPEG for 8-bit images that came as JPEG and have no alpha, deflate for the rest
+    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(["auto", "none", "lzw", "deflate", "jpeg", "zstd"]))]
+    pub compression: String,
+    /// JPEG quality
+    #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub quality: u8,
+    /// JPEG chroma: 420 halves it both ways, 444 keeps every sample
+    #[arg(long, default_value = "420", value_parser = PossibleValuesParser::new(["420", "444"]))]
+    pub chroma: String,
+    /// Tile side in pixels, a multiple of 16
+    #[arg(long, default_value_t = 256, value_parser = parse_tile)]
+    pub tile: u32,
+    /// pages: levels in the main directory chain; subifd: below the first directory
+    #[arg(long, default_value = "pages", value_parser = PossibleValuesParser::new(["pages", "subifd"]))]
+    pub layout: String,
+    /// Downsampling filter
+    #[arg(long, default_value = "lanczos", value_parser = PossibleValuesParser::new(["lanczos", "box", "bicubic-sharper"]))]
+    pub filter: String,
+}
+
+/// What the work may use.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Machine")]
+pub struct MachineArgs {
+    /// auto: a hardware GPU if there is one; gpu: any adapter, also a software one; cpu: no GPU
+    #[arg(long, value_enum, default_value = "auto")]
+    pub backend: BackendName,
+    /// Threads; default: one per core
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Memory for the whole program, for example 256M, 2G or 25% of what the machine has
+    #[arg(long, value_name = "SIZE", default_value = "25%", value_parser = parse_memory)]
+    pub max_memory: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Failures")]
+pub struct FailureArgs {
+    /// Go on after a failed asset (default)
+    #[arg(long, conflicts_with = "fail_fast")]
+    pub keep_going: bool,
+    /// Start no further asset after the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackendName {
+    Auto,
+    Gpu,
+    Cpu,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+impl OutputArgs {
+    pub fn options(&self) -> ptiff::Options {
+        ptiff::Options {
+            compression: match self.compression.as_str() {
+                "none" => Compression::None,
+                "lzw" => Compression::Lzw,
+                "deflate" => Compression::Deflate,
+                "jpeg" => Compression::Jpeg,
+                "zstd" => Compression::Zstd,
+                _ => Compression::Auto,
+            },
+            quality: self.quality,
+            chroma: if self.chroma == "444" { Chroma::Full } else { Chroma::Half },
+            tile: self.tile,
+            layout: if self.layout == "subifd" { Layout::SubIfd } else { Layout::Pages },
+            ..ptiff::Options::default()
+        }
+    }
+
+    pub fn filter(&self) -> Filter {
+        match self.filter.as_str() {
+            "box" => Filter::Box,
+            "bicubic-sharper" => Filter::BicubicSharper,
+            _ => Filter::Lanczos,
+        }
+    }
+}
+
+impl ConvertArgs {
+    pub fn recipe(&self) -> Recipe {
+        Recipe {
+            knockout: self.knockout,
+            crop: self.crop.map(Crop::Insets).or(self.auto_crop.map(Crop::Auto)),
+            filter: self.output.filter(),
+            unsharp: self.unsharp,
+            output: self.output.options(),
+            dpi: self.dpi,
+            strip: self.strip,
+        }
+    }
+}
+
+impl MachineArgs {
+    pub fn backend(&self) -> BackendChoice {
+        match self.backend {
+            BackendName::Auto => BackendChoice::Auto,
+            BackendName::Gpu => BackendChoice::Gpu,
+            BackendName::Cpu => BackendChoice::Cpu,
+        }
+    }
+
+    pub fn threads(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+fn number<T>(text: &str, name: &str, allowed: std::ops::RangeInclusive<T>) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + std::fmt::Display,
+{
+    match text.trim().parse::<T>() {
+        Ok(value) if allowed.contains(&value) => Ok(value),
+        _ => Err(format!("{name} is {text:?}; allowed is {} to {}", allowed.start(), allowed.end())),
+    }
+}
+
+fn fields<const N: usize>(text: &str, separator: char, form: &str) -> Result<[String; N], String> {
+    let parts: Vec<String> = text.split(separator).map(str::to_owned).collect();
+    parts.try_into().map_err(|parts: Vec<_>| format!("has {} values; the form is {form}", parts.len()))
+}
+
+fn parse_unsharp(text: &str) -> Result<Unsharp, String> {
+    let [amount, radius, threshold, monochrome] = fields(text, ',', "AMOUNT,RADIUS,THRESHOLD,MONOCHROME")?;
+    Ok(Unsharp {
+        amount: number(&amount, "AMOUNT", 0.0..=5.0)?,
+        radius_px: number(&radius, "RADIUS", 0.0..=250.0)?,
+        threshold: number(&threshold, "THRESHOLD", 0..=255)?,
+        monochrome: number(&monochrome, "MONOCHROME", 0u8..=1)? == 1,
+    })
+}
+
+fn parse_insets(text: &str) -> Result<Insets, String> {
+    let [left, right, top, bottom] = fields(text, ',', "LEFT,RIGHT,TOP,BOTTOM")?;
+    let side = |text: &str, name| number(text, name, 0..=i32::MAX as u32);
+    Ok(Insets {
+        left: side(&left, "LEFT")?,
+        right: side(&right, "RIGHT")?,
+        top: side(&top, "TOP")?,
+        bottom: side(&bottom, "BOTTOM")?,
+    })
+}
+
+fn parse_corner(text: &str) -> Result<Corner, String> {
+    Ok(match text {
+        "UpperLeft" => Corner::UpperLeft,
+        "UpperRight" => Corner::UpperRight,
+        "BottomLeft" => Corner::BottomLeft,
+        "BottomRight" => Corner::BottomRight,
+        _ => return Err(format!("corner is {text:?}; allowed are UpperLeft, UpperRight, BottomLeft, BottomRight")),
+    })
+}
+
+fn parse_background(text: &str) -> Result<Background, String> {
+    let form = "color:CORNER:TOLERANCE or alpha:TOLERANCE";
+    match text.split_once(':') {
+        Some(("color", rest)) => {
+            let [corner, tolerance] = fields(rest, ':', form)?;
+            Ok(Background::Color {
+                corner: parse_corner(&corner)?,
+                tolerance: number(&tolerance, "TOLERANCE", 0.0..=1.0)?,
+            })
+        }
+        Some(("alpha", tolerance)) => {
+            Ok(Background::Transparent { tolerance: number(tolerance, "TOLERANCE", 0.0..=1.0)? })
+        }
+        _ => Err(format!("the form is {form}")),
+    }
+}
+
+fn parse_knockout(text: &str) -> Result<Knockout, String> {
+    let [corner, tolerance, fill] = fields(text, ':', "CORNER:TOLERANCE:flood or CORNER:TOLERANCE:match")?;
+    Ok(Knockout {
+        corner: parse_corner(&corner)?,
+        tolerance: number(&tolerance, "TOLERANCE", 0.0..=1.0)?,
+        fill: match fill.as_str() {
+            "flood" => Fill::FloodFill,
+            "match" => Fill::MatchPixel,
+            _ => return Err(format!("fill is {fill:?}; allowed are flood and match")),
+        },
+    })
+}
+
+fn parse_dpi(text: &str) -> Result<f64, String> {
+    number(text, "DPI", 1.0..=100_000.0)
+}
+
+fn parse_tile(text: &str) -> Result<u32, String> {
+    let tile = number(text, "tile side", 16..=4096)?;
+    if tile % 16 == 0 { Ok(tile) } else { Err(format!("tile side is {tile}; it must be a multiple of 16")) }
+}
+
+fn parse_memory(text: &str) -> Result<u64, String> {
+    let bytes = if let Some(percent) = text.strip_suffix('%') {
+        let percent = number(percent, "percentage", 1.0..=100.0)?;
+        let total = memory::available_bytes()
+            .ok_or("cannot find out how much memory this machine has; give a size such as 2G")?;
+        (total as f64 * percent / 100.0) as u64
+    } else {
+        text.parse::<bytesize::ByteSize>().map_err(|_| format!("{text:?} is not a size such as 256M, 2G or 25%"))?.0
+    };
+    if bytes < MIN_MEMORY_BYTES {
+        return Err(format!("{text} is too little; the least is {}M", MIN_MEMORY_BYTES / 1_000_000));
+    }
+    Ok(bytes)
+}
+
+const MIN_MEMORY_BYTES: u64 = 100_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn values_at_the_edge_of_their_range_are_taken_and_those_beyond_refused() {
+        assert!(parse_unsharp("5,250,255,1").is_ok());
+        for beyond in ["5.1,1,0,0", "1,250.5,0,0", "1,1,256,0", "1,1,0,2", "1,1,0", "NaN,1,0,0", "1,1,0,0,0"] {
+            assert!(parse_unsharp(beyond).is_err(), "{beyond}");
+        }
+        assert!(parse_background("color:BottomRight:1").is_ok());
+        assert!(parse_background("alpha:0.5").is_ok());
+        assert!(parse_background("color:Middle:0").is_err());
+        assert!(parse_background("alpha:1.01").is_err());
+        assert!(parse_knockout("UpperLeft:0.1:match").is_ok());
+        assert!(parse_knockout("UpperLeft:0.1:spray").is_err());
+        assert!(parse_tile("272").is_ok());
+        assert!(parse_tile("100").is_err());
+    }
+
+    #[test]
+    fn memory_is_read_as_size_or_share() {
+        assert_eq!(parse_memory("256M"), Ok(256_000_000));
+        assert_eq!(parse_memory("1GiB"), Ok(1 << 30));
+        assert!(parse_memory("10%").is_ok());
+        assert!(parse_memory("1M").is_err());
+        assert!(parse_memory("lots").is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! `reprise init`, `ingest`, `assets` and `log`.
+
+use std::path::{Path, PathBuf};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use reprise::catalog::{AssetFilter, Handle, IngestOutcome, JobLog, Library, LogEntry, Severity};
+use reprise::engine::ingest;
+use reprise::error::{Error, Result, Stage};
+use reprise::limits::Limits;
+
+use super::Verdict;
+use super::output::{bytes, complain, line};
+
+pub fn init(dir: &Path) -> Result<Verdict> {
+    let library = Library::create(dir)?;
+    line(format_args!("{} is a library now; `reprise ingest` takes originals into it", library.dir().display()));
+    Ok(Verdict::AllGood)
+}
+
+pub fn ingest(dir: &Path, paths: &[PathBuf]) -> Result<Verdict> {
+    let mut library = Library::open(dir)?;
+    let (mut new, mut known, mut failed) = (0u64, 0u64, 0u64);
+    ingest::ingest(&mut library, paths, &Limits::default(), &mut |path, result| match result {
+        Ok(ingested) => {
+            let word = match ingested.outcome {
+                IngestOutcome::New => "new",
+                IngestOutcome::Unchanged => "unchanged",
+                IngestOutcome::Updated => "updated",
+                IngestOutcome::Duplicate => "duplicate",
+                IngestOutcome::Moved => "moved",
+            };
+            if ingested.outcome == IngestOutcome::New {
+                new += 1
+            } else {
+                known += 1
+            }
+            line(format_args!("{}\t{word}\t{}", ingested.handle, path.display()));
+        }
+        Err(error) => {
+            failed += 1;
+            complain(format_args!("error: {}", error.of(path.display().to_string())));
+        }
+    })?;
+    complain(format_args!(
+        "{new} new, {known} known already, {failed} refused; {} assets in all",
+        library.asset_count()?
+    ));
+    Ok(if failed == 0 { Verdict::AllGood } else { Verdict::SomeFailed })
+}
+
+pub fn assets(dir: &Path, as_json: bool) -> Result<Verdict> {
+    let library = Library::open(dir)?;
+    if as_json {
+        for asset in library.assets(AssetFilter::default()) {
+            line(format_args!("{}", json(&asset?)?));
+        }
+        return Ok(Verdict::AllGood);
+    }
+    let mut table = table(["handle", "name", "kind", "original", "crop", "publish", "pyramid"]);
+    for asset in library.assets(AssetFilter::default()) {
+        let asset = asset?;
+        let size = match (asset.width, asset.height) {
+            (Some(width), Some(height)) => format!("{width} × {height}, {}", bytes(asset.size_bytes)),
+            _ => bytes(asset.size_bytes),
+        };
+        let crop = asset.crop.map_or(String::from("–"), |crop| {
+            let i = crop.insets;
+            format!("{},{},{},{}", i.left, i.right, i.top, i.bottom)
+        });
+        let pyramid = asset.derivative.map_or(String::from("–"), |d| {
+            let stale = if d.current { "" } else { ", of an earlier original" };
+            format!("{} × {}, {} levels, {}, {}{stale}", d.width, d.height, d.levels, d.compression, bytes(d.bytes))
+        });
+        let mark = if asset.ready_for_publish { "ready" } else { "–" };
+        table.add_row([
+            asset.handle.to_string(),
+            asset.name,
+            asset.kind.name().into(),
+            size,
+            crop,
+            mark.into(),
+            pyramid,
+        ]);
+    }
+    line(format_args!("{table}"));
+    Ok(Verdict::AllGood)
+}
+
+pub fn log(dir: &Path, job: Option<&str>, as_json: bool) -> Result<Verdict> {
+    let library = Library::open(dir)?;
+    match job {
+        Some(handle) => {
+            let log = library.job_log(&Handle::from(handle))?;
+            if as_json { line(format_args!("{}", json(&log)?)) } else { show_log(&log) }
+        }
+        None if as_json => {
+            for job in library.jobs()? {
+                line(format_args!("{}", json(&job)?));
+            }
+        }
+        None => {
+            let mut table = table(["job", "name", "started", "state", "assets", "done", "failed", "with warnings"]);
+            for job in library.jobs()? {
+                table.add_row([
+                    job.job_handle.to_string(),
+                    job.job_name,
+                    format!("{:.0}", job.start_date),
+                    job.job_state.name().into(),
+                    job.total_file_count.to_string(),
+                    job.file_success_count.to_string(),
+                    job.file_error_count.to_string(),
+                    job.file_warning_count.to_string(),
+                ]);
+            }
+            line(format_args!("{table}"));
+        }
+    }
+    Ok(Verdict::AllGood)
+}
+
+fn show_log(log: &JobLog) {
+    line(format_args!("{}  {}  ({})", log.job_handle, log.job_name, log.job_state.name()));
+    if !log.description.is_empty() {
+        line(format_args!("{}", log.description));
+    }
+    let end = log.end_date.map_or(String::from("still running"), |end| format!("{end:.0}"));
+    line(format_args!("{:.0} to {end}", log.start_date));
+    line(format_args!(
+        "{} assets: {} done ({} replaced an earlier pyramid), {} failed, {} with warnings, {} listed twice{}",
+        log.total_file_count,
+        log.file_success_count,
+        log.file_update_count,
+        log.file_error_count,
+        log.file_warning_count,
+        log.file_duplicate_count,
+        if log.fatal_error { "; the job was cut short" } else { "" },
+    ));
+    line(format_args!(""));
+    for entry in &log.detail_array {
+        show_entry(entry);
+    }
+}
+
+/// One entry, its details indented below it.
+fn show_entry(entry: &LogEntry) {
+    let mark = |severity| match severity {
+        Severity::Info => " ",
+        Severity::Warning => "!",
+        Severity::Error => "×",
+    };
+    let subject = entry.asset_handle.as_ref().map_or(String::new(), |handle| format!("{handle} "));
+    line(format_args!(
+        "{:.3} {} {:<20} {subject}{}",
+        entry.created,
+        mark(entry.log_type.severity()),
+        entry.log_type.name(),
+        entry.message
+    ));
+    for aux in &entry.aux {
+        line(format_args!("{:24} {} {:<20} {}", "", mark(aux.log_type.severity()), aux.log_type.name(), aux.message));
+    }
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+}
+
+/// One JSON object on one line.
+pub fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| {
+        Error::new(reprise::ErrorKind::Internal, Stage::Catalog, format!("cannot be written as JSON: {e}"))
+    })
+}

@@ -1,0 +1,58 @@
+//! The command line: arguments in, words and exit codes out. The only place that prints.
+
+mod args;
+mod convert;
+mod doctor;
+mod inspect;
+mod library;
+mod output;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use reprise::{Error, ErrorKind, Stage};
+
+use args::{Cli, Command};
+
+/// How a command that could be carried out ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Exit code 0.
+    AllGood,
+    /// Exit code 1: the rest is done.
+    SomeFailed,
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Init { library } => library::init(library),
+        Command::Ingest { library, paths } => library::ingest(library, paths),
+        Command::Assets { library, json } => library::assets(library, *json),
+        Command::Run(args) => run::run(args),
+        Command::Log { library, job, json } => library::log(library, job.as_deref(), *json),
+        Command::Convert(args) => convert::convert(args),
+        Command::CropRect(args) => inspect::crop_rect(args),
+        Command::Validate { files, pixels, fail_fast } => inspect::validate(files, *pixels, *fail_fast),
+        Command::Doctor => doctor::doctor(),
+    };
+    match done {
+        Ok(Verdict::AllGood) => ExitCode::SUCCESS,
+        Ok(Verdict::SomeFailed) => ExitCode::from(1),
+        Err(error) => {
+            output::complain(format_args!("error: {error}"));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// 2 when the command or the job was not usable, 3 when nothing could be done.
+fn exit_code(error: &Error) -> u8 {
+    match (error.stage, error.kind) {
+        (Stage::Job, _) | (_, ErrorKind::Misuse | ErrorKind::Malformed | ErrorKind::Unsupported | ErrorKind::Limit) => {
+            2
+        }
+        (_, ErrorKind::Device | ErrorKind::Io | ErrorKind::Catalog | ErrorKind::Internal) => 3,
+    }
+}

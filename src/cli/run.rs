@@ -1,0 +1,199 @@
+//! `reprise run`: a job over a library.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use reprise::catalog::Library;
+use reprise::engine::reprocess::{self, Action, Event, Outcome, Planned, RunOptions, Summary};
+use reprise::engine::{Crop, Recipe};
+use reprise::error::{Error, Result, Stage};
+use reprise::job::{self, Job};
+use serde_json::json;
+
+use super::Verdict;
+use super::args::{LogFormat, RunArgs};
+use super::convert::context;
+use super::output::{Progress, complain, line};
+
+pub fn run(args: &RunArgs) -> Result<Verdict> {
+    let job = read_job(&args.job)?;
+    let mut library = Library::open(&args.library)?;
+    let options = RunOptions {
+        recipe: Recipe { filter: args.output.filter(), output: args.output.options(), ..Recipe::default() },
+        fail_fast: args.failures.fail_fast,
+    };
+    if args.dry_run {
+        return dry_run(&library, &job, &options, args.log_format);
+    }
+    let context = context(&args.machine)?;
+    let mut watcher = Watcher::new(args.log_format, job.reprocess.assets.len());
+    let summary = reprocess::run(&mut library, &job, &context, &options, &mut |event| watcher.on(&event))?;
+    watcher.end(&summary);
+    let all_good = summary.converted == summary.total;
+    Ok(if all_good { Verdict::AllGood } else { Verdict::SomeFailed })
+}
+
+/// A job document from a file, or from standard input for `-`.
+fn read_job(path: &Path) -> Result<Job> {
+    let mut bytes = Vec::new();
+    let limit = job::MAX_DOCUMENT_BYTES as u64 + 1;
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.map_err(|e| Error::io(Stage::Job, path, e))?;
+    job::parse(&bytes)
+        .map_err(|problems| Error::misuse(Stage::Job, problems.to_string()).of(path.display().to_string()))
+}
+
+/// Prints what would be done; fails as the run would, as far as that can be known without decoding pixels.
+fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat) -> Result<Verdict> {
+    let mut failed = 0;
+    for warning in job.warnings.iter().cloned().chain(reprocess::not_acted_on(job)) {
+        match format {
+            LogFormat::Text => line(format_args!("warning: {warning}")),
+            LogFormat::Json => line(format_args!("{}", json!({ "event": "warning", "message": warning }))),
+        }
+    }
+    for planned in reprocess::plan(library, job, options)? {
+        let planned = planned?;
+        let (word, text) = match (&planned.action, reprocess::rehearse(&planned)) {
+            (Action::Convert { recipe, output, .. }, Ok(())) => {
+                ("convert", format!("{} → {}", steps(recipe), output.display()))
+            }
+            (Action::Convert { .. }, Err(error)) => ("fail", error.to_string()),
+            (Action::Leave(reason), _) => ("leave", reason.clone()),
+            (Action::Fail(error), _) => ("fail", error.to_string()),
+        };
+        if word != "convert" {
+            failed += 1;
+        }
+        match format {
+            LogFormat::Text => line(format_args!("{word:<8} {}  {}: {text}", planned.handle, name(&planned))),
+            LogFormat::Json => line(format_args!(
+                "{}",
+                json!({ "event": word, "assetHandle": planned.handle, "assetName": name(&planned), "message": text })
+            )),
+        }
+    }
+    complain(format_args!("dry run: nothing was written"));
+    Ok(if failed == 0 { Verdict::AllGood } else { Verdict::SomeFailed })
+}
+
+/// The steps of a recipe, in words.
+fn steps(recipe: &Recipe) -> String {
+    let mut steps = Vec::new();
+    if let Some(knockout) = &recipe.knockout {
+        steps.push(format!("knock out {:?} from {:?} within {}", knockout.fill, knockout.corner, knockout.tolerance));
+    }
+    match recipe.crop {
+        Some(Crop::Insets(i)) => steps.push(format!("crop {},{},{},{}", i.left, i.right, i.top, i.bottom)),
+        Some(Crop::Auto(background)) => steps.push(format!("crop by {background:?}")),
+        None => {}
+    }
+    if let Some(u) = &recipe.unsharp {
+        let luma = if u.monochrome { " of luma" } else { "" };
+        steps.push(format!("sharpen{luma} {} × radius {} px over {}", u.amount, u.radius_px, u.threshold));
+    }
+    steps.push("pyramid".into());
+    steps.join(", ")
+}
+
+fn name(planned: &Planned) -> &str {
+    planned.asset.as_ref().map_or("unknown asset", |asset| asset.name.as_str())
+}
+
+/// Turns events into lines and a progress bar.
+struct Watcher {
+    format: LogFormat,
+    progress: Progress,
+}
+
+impl Watcher {
+    fn new(format: LogFormat, total: usize) -> Self {
+        Watcher { format, progress: Progress::new(total as u64, "assets") }
+    }
+
+    fn on(&mut self, event: &Event<'_>) {
+        match (event, self.format) {
+            (Event::Begun { job, total, warnings }, LogFormat::Text) => {
+                self.progress.line(format_args!("job {job}: {total} assets"));
+                for warning in *warnings {
+                    self.progress.complain(format_args!("warning: {warning}"));
+                }
+            }
+            (Event::Begun { job, total, warnings }, LogFormat::Json) => self.progress.line(format_args!(
+                "{}",
+                json!({ "event": "begin", "jobHandle": job, "totalFileCount": total, "warnings": warnings })
+            )),
+            (Event::Done { planned, outcome }, LogFormat::Text) => {
+                self.text(planned, outcome);
+                self.progress.step();
+            }
+            (Event::Done { planned, outcome }, LogFormat::Json) => {
+                self.progress.line(format_args!("{}", as_json(planned, outcome)));
+                self.progress.step();
+            }
+        }
+    }
+
+    fn text(&self, planned: &Planned, outcome: &Outcome) {
+        let (handle, name) = (&planned.handle, name(planned));
+        match outcome {
+            Outcome::Converted(converted) => {
+                self.progress.line(format_args!("ok    {handle:<8} {name}: {}", reprocess::describe(converted)));
+                for warning in &converted.warnings {
+                    self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
+                }
+            }
+            Outcome::Left(reason) => self.progress.complain(format_args!("left  {handle:<8} {name}: {reason}")),
+            Outcome::Failed(error) => self.progress.complain(format_args!("FAIL  {handle:<8} {name}: {error}")),
+        }
+    }
+
+    fn end(self, summary: &Summary) {
+        drop(self.progress);
+        let seconds = summary.elapsed.as_secs_f64();
+        let megapixels = summary.pixels as f64 / 1e6;
+        match self.format {
+            LogFormat::Json => line(format_args!(
+                "{}",
+                json!({
+                    "event": "end", "jobHandle": summary.job, "totalFileCount": summary.total,
+                    "fileSuccessCount": summary.converted, "fileErrorCount": summary.failed,
+                    "fileDuplicateCount": summary.duplicates, "left": summary.left,
+                    "notStarted": summary.not_started, "seconds": seconds, "megapixels": megapixels,
+                })
+            )),
+            LogFormat::Text => complain(format_args!(
+                "{} of {} reprocessed, {} failed{}{}; {megapixels:.1} megapixels in {seconds:.1} s ({:.1} per second)",
+                summary.converted,
+                summary.total,
+                summary.failed,
+                if summary.left > 0 { format!(", {} left as they were", summary.left) } else { String::new() },
+                if summary.not_started > 0 { format!(", {} not started", summary.not_started) } else { String::new() },
+                megapixels / seconds.max(1e-9),
+            )),
+        }
+    }
+}
+
+fn as_json(planned: &Planned, outcome: &Outcome) -> serde_json::Value {
+    let (handle, name) = (&planned.handle, name(planned));
+    match outcome {
+        Outcome::Converted(c) => json!({
+            "event": "success", "assetHandle": handle, "assetName": name, "width": c.size.width, "height": c.size.height,
+            "levels": c.written.levels, "compression": c.written.compression.to_string(), "bytes": c.written.bytes,
+            "seconds": c.elapsed.as_secs_f64(), "backend": c.backend.to_string(), "warnings": c.warnings,
+            "crop": c.crop.map(|i| json!({ "left": i.left, "right": i.right, "top": i.top, "bottom": i.bottom })),
+        }),
+        Outcome::Left(reason) => {
+            json!({ "event": "left", "assetHandle": handle, "assetName": name, "message": reason })
+        }
+        Outcome::Failed(error) => {
+            json!({ "event": "failure", "assetHandle": handle, "assetName": name, "message": error.to_string() })
+        }
+    }
+}

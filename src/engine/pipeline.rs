@@ -1,0 +1,420 @@
+//! One original to one pyramid TIFF.
+//!
+//! Order of the steps: decode → orient → knock-out → crop → pyramid, each level below full resolution sharpened →
+//! tiles → file. Where no step needs the whole image, bands flow: while one band is computed and compressed,
+//! the next is decoded, and memory follows the width, not the area.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::backend::{Backend, Compute, Used};
+use super::memory::MemoryBudget;
+use crate::decode::{self, Kind, MemorySource, Resolution, ResolutionUnit, RowSource, SourceInfo};
+use crate::encode::ptiff;
+use crate::error::{Error, Result, Stage};
+use crate::geometry::{Insets, Orientation, Rect, Size};
+use crate::limits::Limits;
+use crate::ops::crop_detect::{self, Background};
+use crate::ops::knockout::{self, Knockout};
+use crate::ops::pyramid;
+use crate::ops::resample::{self, Filter};
+use crate::ops::unsharp::{self, Unsharp};
+use crate::pixel::{PixelFormat, Raster};
+
+/// How an image is cropped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Crop {
+    /// Pixels cut from each side of the upright image.
+    Insets(Insets),
+    /// Bounds are detected.
+    Auto(Background),
+}
+
+/// What is done to every image of a run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Recipe {
+    pub knockout: Option<Knockout>,
+    pub crop: Option<Crop>,
+    pub filter: Filter,
+    pub unsharp: Option<Unsharp>,
+    pub output: ptiff::Options,
+    /// Pixels per inch, instead of the source's resolution.
+    pub dpi: Option<f64>,
+    /// Drop metadata other than the ICC profile.
+    pub strip: bool,
+}
+
+/// What a run shares among its images.
+#[derive(Debug)]
+pub struct Context {
+    pub limits: Limits,
+    pub backend: Backend,
+    pub budget: MemoryBudget,
+    /// Computes and compresses; its size is `--threads`.
+    pub pool: rayon::ThreadPool,
+}
+
+impl Context {
+    /// # Errors
+    /// `Misuse` when the threads cannot be started.
+    pub fn new(backend: Backend, max_memory_bytes: u64, threads: usize) -> Result<Self> {
+        let budget = MemoryBudget::new(max_memory_bytes);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("compute-{i}"))
+            .build()
+            .map_err(|e| Error::misuse(Stage::Operate, format!("cannot start {threads} threads: {e}")))?;
+        let limits = Limits { max_decode_bytes: budget.total_bytes(), ..Limits::default() };
+        Ok(Context { limits, backend, budget, pool })
+    }
+
+    /// How many images are worked on at once: one decodes while another is compressed.
+    pub fn lanes(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+}
+
+/// What became of one image.
+#[derive(Debug, Clone)]
+pub struct Converted {
+    pub kind: Kind,
+    /// Size of the upright original.
+    pub original: Size,
+    pub format: PixelFormat,
+    pub has_icc: bool,
+    /// Size of the full-resolution level.
+    pub size: Size,
+    /// The crop that was applied, manual or found.
+    pub crop: Option<Insets>,
+    pub written: ptiff::Written,
+    pub backend: Used,
+    pub warnings: Vec<String>,
+    pub elapsed: Duration,
+}
+
+/// Converts the original at `path` to a pyramid TIFF at `output`, replacing what is there only when all went well.
+///
+/// # Errors
+/// Of every stage; `output` is untouched then. A failing GPU is not an error: the CPU takes over.
+pub fn convert(path: &Path, output: &Path, recipe: &Recipe, context: &Context) -> Result<Converted> {
+    let start = Instant::now();
+    let (mut converted, used) = context
+        .backend
+        .run(|compute| attempt(path, output, recipe, context, compute))
+        .map_err(|e| e.of(path.display().to_string()))?;
+    if let Used::CpuAfterGpu(reason) = &used {
+        converted.warnings.push(format!("the GPU failed ({reason}); the CPU made this image, with the same result"));
+    }
+    converted.backend = used;
+    converted.elapsed = start.elapsed();
+    Ok(converted)
+}
+
+/// The rectangle that automatic cropping keeps of the upright original; `None` when it would keep nothing.
+///
+/// # Errors
+/// As for [`convert`]; `Misuse` for cropping by transparency without an alpha channel.
+pub fn crop_rect(path: &Path, background: Background, context: &Context) -> Result<(Size, Option<Rect>)> {
+    let detect = |compute: Compute<'_>| {
+        let source = decode::open(path, &context.limits)?;
+        let needed = whole_bytes(source.info(), false) + source.working_bytes();
+        let _permit = context.budget.acquire(needed)?;
+        let image = whole_upright(source, &context.limits)?;
+        let plan = crop_detect::Plan::new(background, &image).ok_or_else(|| {
+            Error::misuse(
+                Stage::Operate,
+                "has no alpha channel to find transparent borders by; use color:CORNER:TOLERANCE",
+            )
+        })?;
+        Ok((image.size(), context.pool.install(|| compute.bounds(&plan, &image))?))
+    };
+    context.backend.run(detect).map(|(found, _)| found).map_err(|e| e.of(path.display().to_string()))
+}
+
+fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compute: Compute<'_>) -> Result<Converted> {
+    let source = decode::open(path, &context.limits)?;
+    let info = source.info().clone();
+    let original = info.orientation.oriented(info.size);
+    let mut warnings = info.warnings.clone();
+
+    let whole = info.orientation != Orientation::Upright
+        || recipe.knockout.is_some()
+        || matches!(recipe.crop, Some(Crop::Auto(_)));
+    let format = if recipe.knockout.is_some() { info.format.with_alpha() } else { info.format };
+    let unsharp = recipe.unsharp.as_ref().and_then(unsharp::Plan::new);
+    let band = Band::choose(&info, format, original.width, unsharp.as_ref(), recipe, context);
+    let mut needed = source.working_bytes() + band.bytes;
+    if whole {
+        needed += whole_bytes(&info, recipe.knockout.is_some());
+    }
+    let _permit = context.budget.acquire(needed)?;
+
+    let (mut source, crop): (Box<dyn RowSource>, Option<Insets>) = if whole {
+        let mut image = whole_upright(source, &context.limits)?;
+        let crop = context.pool.install(|| prepare(&mut image, recipe, compute, &mut warnings))?;
+        (Box::new(MemorySource::new(upright(&info, &image), image)?), crop)
+    } else {
+        (source, recipe.insets())
+    };
+    let rect = kept(crop, original)?;
+
+    let came_as_jpeg = info.kind == Kind::Jpeg;
+    let (compression, note) = ptiff::resolve(recipe.output.compression, format, came_as_jpeg);
+    warnings.extend(note);
+    let options = ptiff::Options { compression, ..recipe.output.clone() };
+    let plan = Arc::new(pyramid::Plan {
+        format,
+        levels: pyramid::levels(rect.size(), options.tile),
+        resample: resample::Plan::new(recipe.filter),
+        unsharp,
+    });
+    let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata: recipe.metadata(&info), came_as_jpeg };
+    let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
+    stream(&mut *source, rect, &plan, &band, context, compute, &mut writer)?;
+    let written = context.pool.install(|| writer.finish())?;
+    Ok(Converted {
+        kind: info.kind,
+        original,
+        format,
+        has_icc: info.metadata.icc.is_some(),
+        size: rect.size(),
+        crop,
+        written,
+        backend: Used::Cpu,
+        warnings,
+        elapsed: Duration::ZERO,
+    })
+}
+
+/// Checks the header of the original and a manual crop against its size; reads no pixels, writes nothing.
+///
+/// # Errors
+/// As [`convert`] would give them.
+pub fn rehearse(path: &Path, recipe: &Recipe) -> Result<()> {
+    let check = || {
+        let source = decode::open(path, &Limits::default())?;
+        let info = source.info();
+        kept(recipe.insets(), info.orientation.oriented(info.size)).map(drop)
+    };
+    check().map_err(|e: Error| e.of(path.display().to_string()))
+}
+
+/// The rectangle that a crop keeps of the upright original.
+fn kept(crop: Option<Insets>, original: Size) -> Result<Rect> {
+    let Some(insets) = crop else { return Ok(Rect::of(original)) };
+    insets.apply(original).ok_or_else(|| {
+        Error::misuse(
+            Stage::Operate,
+            format!(
+                "cutting {} px left, {} px right, {} px top and {} px bottom leaves nothing of {} × {} px",
+                insets.left, insets.right, insets.top, insets.bottom, original.width, original.height
+            ),
+        )
+    })
+}
+
+/// Knock-out and crop detection on the whole upright image; returns the crop.
+fn prepare(
+    image: &mut Raster,
+    recipe: &Recipe,
+    compute: Compute<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Insets>> {
+    if let Some(knockout) = &recipe.knockout {
+        let background = Background::Color { corner: knockout.corner, tolerance: knockout.tolerance };
+        if let Some(plan) = crop_detect::Plan::new(background, image) {
+            let mask = compute.match_mask(&plan, image)?;
+            *image = knockout::cpu::apply(knockout, mask, image);
+        }
+    }
+    let Some(Crop::Auto(background)) = recipe.crop else { return Ok(recipe.insets()) };
+    let Some(plan) = crop_detect::Plan::new(background, image) else {
+        warnings.push("not cropped: the image has no alpha channel to find transparent borders by".into());
+        return Ok(None);
+    };
+    match compute.bounds(&plan, image)? {
+        Some(rect) => Ok(Some(Insets::leaving(rect, image.size())).filter(|insets| !insets.is_zero())),
+        None => {
+            warnings.push("not cropped: every pixel counts as background".into());
+            Ok(None)
+        }
+    }
+}
+
+/// Reads, computes and compresses band by band; the next band is decoded while this one is worked on.
+fn stream(
+    source: &mut dyn RowSource,
+    rect: Rect,
+    plan: &Arc<pyramid::Plan>,
+    band: &Band,
+    context: &Context,
+    compute: Compute<'_>,
+    writer: &mut ptiff::Writer,
+) -> Result<()> {
+    let (mut executor, rows) = compute.pyramid(plan, band.rows, band.device_bytes)?;
+    let mut cut = Cut { source, rect, rows_skipped: 0, rows_read: 0, scratch: None };
+    let mut current = Raster::empty(plan.format, rect.width);
+    let mut next = Raster::empty(plan.format, rect.width);
+    cut.read(&mut current, rows)?;
+    while current.height > 0 {
+        let mut computed = Ok(());
+        let decoded = context.pool.in_place_scope(|scope| {
+            scope.spawn(|_| {
+                computed = (|| {
+                    writer.write_rows(0, &current)?;
+                    executor.push(&current, &mut |level, _, rows| writer.write_rows(level, rows))
+                })();
+            });
+            cut.read(&mut next, rows)
+        });
+        computed?;
+        decoded?;
+        std::mem::swap(&mut current, &mut next);
+        next.set_rows(0);
+    }
+    Ok(())
+}
+
+/// The rows and columns of a source that a crop keeps.
+struct Cut<'a> {
+    source: &'a mut dyn RowSource,
+    rect: Rect,
+    rows_skipped: u32,
+    rows_read: u32,
+    /// Full-width rows, when columns are cut.
+    scratch: Option<Raster>,
+}
+
+impl Cut<'_> {
+    /// Appends up to `max_rows` rows to `band`; none are left when it stays as it was.
+    fn read(&mut self, band: &mut Raster, max_rows: u32) -> Result<()> {
+        let (format, width) = (self.source.info().format, self.source.info().size.width);
+        while self.rows_skipped < self.rect.y {
+            let mut skipped = Raster::empty(format, width);
+            self.rows_skipped += self.expect_rows(&mut skipped, (self.rect.y - self.rows_skipped).min(max_rows))?;
+        }
+        let wanted = max_rows.min(self.rect.height - self.rows_read);
+        let mut got = 0;
+        while got < wanted {
+            let rows = if self.rect.width == width {
+                self.expect_rows(band, wanted - got)?
+            } else {
+                let mut scratch = self.scratch.take().unwrap_or_else(|| Raster::empty(format, width));
+                scratch.set_rows(0);
+                let rows = self.expect_rows(&mut scratch, wanted - got)?;
+                let cut = scratch.cropped(Rect { x: self.rect.x, y: 0, width: self.rect.width, height: rows });
+                band.append_rows(&cut, 0..rows);
+                self.scratch = Some(scratch);
+                rows
+            };
+            got += rows;
+            self.rows_read += rows;
+        }
+        Ok(())
+    }
+
+    fn expect_rows(&mut self, band: &mut Raster, max_rows: u32) -> Result<u32> {
+        match self.source.read_rows(band, max_rows)? {
+            0 => Err(Error::malformed(
+                Stage::Decode,
+                format!("ends after row {} of {}", self.rows_skipped + self.rows_read, self.source.info().size.height),
+            )),
+            rows => Ok(rows),
+        }
+    }
+}
+
+/// Sizes of the pieces that an image is worked on in.
+#[derive(Debug, Clone, Copy)]
+struct Band {
+    rows: u32,
+    /// Held outside the decoder: bands, pyramid windows, strips of tiles, compressed tiles.
+    bytes: u64,
+    /// Compressed tiles beyond this go to a temporary file.
+    spill_bytes: u64,
+    /// For buffers on the device.
+    device_bytes: u64,
+}
+
+impl Band {
+    /// One row of tiles at a time, fewer rows where the image is so wide that several such images would not fit.
+    fn choose(
+        info: &SourceInfo,
+        format: PixelFormat,
+        width: u32,
+        unsharp: Option<&unsharp::Plan>,
+        recipe: &Recipe,
+        context: &Context,
+    ) -> Self {
+        let share = context.budget.total_bytes() / context.lanes() as u64;
+        let tile = recipe.output.tile;
+        let row_bytes = u64::from(width) * format.bytes_per_pixel() as u64;
+        let pixels_bytes = info.size.pixels() * format.bytes_per_pixel() as u64;
+        let spill_bytes = (pixels_bytes / 2 + (1 << 16)).min(share / 8);
+        let plan = pyramid::Plan {
+            format,
+            levels: pyramid::levels(info.orientation.oriented(info.size), tile),
+            resample: resample::Plan::new(recipe.filter),
+            unsharp: unsharp.cloned(),
+        };
+        // A strip of tiles per level, raw and once more while it is compressed: the levels together hold twice the first.
+        let strips = 4 * u64::from(tile.min(info.size.pixels().min(1 << 20) as u32)) * row_bytes;
+        let bytes =
+            |rows: u32| 3 * u64::from(rows) * row_bytes + pyramid::working_bytes(&plan, rows) + strips + spill_bytes;
+        let mut rows = tile.min(info.orientation.oriented(info.size).height);
+        while rows > 16 && bytes(rows) > share / 2 {
+            rows /= 2;
+        }
+        Band { rows, bytes: bytes(rows), spill_bytes, device_bytes: share }
+    }
+}
+
+/// Bytes held while a whole image is decoded, turned upright, masked and knocked out.
+fn whole_bytes(info: &SourceInfo, knockout: bool) -> u64 {
+    let image = info.size.pixels() * info.format.bytes_per_pixel() as u64;
+    if knockout {
+        image + info.size.pixels() * (info.format.with_alpha().bytes_per_pixel() as u64 + 1)
+    } else if info.orientation == Orientation::Upright {
+        image
+    } else {
+        2 * image
+    }
+}
+
+/// What the source would say of itself if it had been stored as `image` is.
+fn upright(info: &SourceInfo, image: &Raster) -> SourceInfo {
+    SourceInfo { size: image.size(), format: image.format, orientation: Orientation::Upright, ..info.clone() }
+}
+
+fn whole_upright(source: Box<dyn RowSource>, limits: &Limits) -> Result<Raster> {
+    let orientation = source.info().orientation;
+    let image = decode::read_whole(source, limits)?;
+    Ok(if orientation == Orientation::Upright { image } else { decode::orient::orient(&image, orientation) })
+}
+
+impl Recipe {
+    fn insets(&self) -> Option<Insets> {
+        match self.crop {
+            Some(Crop::Insets(insets)) if !insets.is_zero() => Some(insets),
+            _ => None,
+        }
+    }
+
+    fn metadata(&self, info: &SourceInfo) -> decode::Metadata {
+        let mut metadata = info.metadata.clone();
+        if info.orientation.swaps_sides()
+            && let Some(resolution) = &mut metadata.resolution
+        {
+            std::mem::swap(&mut resolution.x, &mut resolution.y);
+        }
+        if let Some(dpi) = self.dpi {
+            metadata.resolution = Some(Resolution { x: dpi, y: dpi, unit: ResolutionUnit::Inch });
+        }
+        if self.strip {
+            metadata.xmp = None;
+            metadata.iptc = None;
+        }
+        metadata
+    }
+}

@@ -1,0 +1,455 @@
+//! A ReprocessAssetsJob over a library: plan each asset, convert it, record what became of it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::batch;
+use super::pipeline::{self, Context, Converted, Recipe};
+use crate::catalog::{
+    Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, Handle, JobRecord, Library, LogEntry, LogType,
+    NewDerivative, Settings, TaskOutcome,
+};
+use crate::error::{Error, Result, Stage};
+use crate::job::{self, Job, ReprocessAssets};
+use crate::pixel::Color;
+
+/// Results are recorded together: one transaction for so many assets …
+const COMMIT_ASSETS: usize = 64;
+/// … or for so much time, whichever comes first.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What a run adds to the job document.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Filter and file options; the job's own crop, knock-out and sharpening are put in.
+    pub recipe: Recipe,
+    /// Start no further asset after the first failure.
+    pub fail_fast: bool,
+}
+
+/// What is going to be done with one asset.
+#[derive(Debug)]
+pub struct Planned {
+    pub handle: Handle,
+    /// `None` when the handle names no asset.
+    pub asset: Option<Asset>,
+    pub action: Action,
+}
+
+#[derive(Debug)]
+pub enum Action {
+    Convert {
+        recipe: Box<Recipe>,
+        output: PathBuf,
+        /// What the stored crop becomes once the asset is done.
+        crop: CropRule,
+        /// The publish mark once the asset is done; `None` leaves it.
+        publish: Option<bool>,
+    },
+    /// The asset stays as it is; the reason.
+    Leave(String),
+    /// The asset cannot be worked on.
+    Fail(Error),
+}
+
+/// What the stored crop becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CropRule {
+    /// It was applied and stays, or there is none.
+    Keep,
+    /// The job's own crop replaces it.
+    Replace(CropOrigin),
+    /// It is dropped.
+    Drop,
+}
+
+/// What became of one asset.
+#[derive(Debug)]
+pub enum Outcome {
+    Converted(Box<Converted>),
+    Left(String),
+    Failed(Error),
+}
+
+/// Told to whoever watches a run.
+#[derive(Debug)]
+pub enum Event<'a> {
+    Begun { job: &'a Handle, total: usize, warnings: &'a [String] },
+    Done { planned: &'a Planned, outcome: &'a Outcome },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    pub job: Handle,
+    pub total: usize,
+    pub converted: usize,
+    pub failed: usize,
+    pub left: usize,
+    /// Assets that were not started because of `fail_fast`.
+    pub not_started: usize,
+    pub duplicates: usize,
+    /// Pixels of the originals converted.
+    pub pixels: u64,
+    pub elapsed: Duration,
+}
+
+/// What would be done with every asset of `job`, in its order. Reads headers, writes nothing.
+///
+/// # Errors
+/// `Catalog` when the catalog cannot be read; what is wrong with one asset is that asset's [`Action::Fail`].
+pub fn plan<'a>(
+    library: &'a Library,
+    job: &'a Job,
+    options: &'a RunOptions,
+) -> Result<impl ExactSizeIterator<Item = Result<Planned>> + 'a> {
+    let settings = library.settings()?;
+    Ok(job.reprocess.assets.iter().map(move |handle| plan_asset(library, &job.reprocess, &settings, options, handle)))
+}
+
+/// Runs `job` over `library` and returns when every asset is done and recorded.
+///
+/// # Errors
+/// `Catalog` when another run has the library or the catalog fails; the job log then ends with a FatalError where
+/// it can still be written. What is wrong with one asset is logged and the others go on.
+pub fn run(
+    library: &mut Library,
+    job: &Job,
+    context: &Context,
+    options: &RunOptions,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<Summary> {
+    let start = Instant::now();
+    let _lock = library.lock_for_run()?;
+    // Lanes plan their assets through a connection of their own, while this one records results.
+    let reader = Library::open(library.dir())?;
+    let settings = library.settings()?;
+
+    let total = job.reprocess.assets.len();
+    let handle = library.begin_job(&record(job))?;
+    let mut warnings: Vec<String> = job.warnings.clone();
+    warnings.extend(not_acted_on(job));
+    warnings.extend(context.backend.note.iter().map(|note| format!("the CPU does the work: {note}")));
+    library.log(&handle, &opening_entries(job, &warnings))?;
+    on_event(Event::Begun { job: &handle, total, warnings: &warnings });
+
+    let mut summary = Summary {
+        job: handle.clone(),
+        total,
+        converted: 0,
+        failed: 0,
+        left: 0,
+        not_started: 0,
+        duplicates: job.reprocess.duplicates.len(),
+        pixels: 0,
+        elapsed: Duration::ZERO,
+    };
+    let stop = AtomicBool::new(false);
+    let mut recorder = Recorder { library, job: &handle, pending: Vec::new(), last: Instant::now() };
+    let mut fatal = None;
+    let planned = job.reprocess.assets.iter().map(move |asset| {
+        plan_asset(&reader, &job.reprocess, &settings, options, asset).unwrap_or_else(|error| Planned {
+            handle: asset.as_str().into(),
+            asset: None,
+            action: Action::Fail(error),
+        })
+    });
+    let started = batch::run(
+        planned,
+        context.lanes(),
+        &stop,
+        |planned| work(planned, context),
+        |planned, result| {
+            let outcome = result.unwrap_or_else(Outcome::Failed);
+            match &outcome {
+                Outcome::Converted(converted) => {
+                    summary.converted += 1;
+                    summary.pixels += converted.original.pixels();
+                }
+                Outcome::Left(_) => summary.left += 1,
+                Outcome::Failed(_) => {
+                    summary.failed += 1;
+                    if options.fail_fast {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+            if let Err(error) = recorder.add(&planned, &outcome) {
+                stop.store(true, Ordering::Relaxed);
+                fatal.get_or_insert(error);
+            }
+            on_event(Event::Done { planned: &planned, outcome: &outcome });
+        },
+    );
+    if let Err(error) = recorder.flush() {
+        fatal.get_or_insert(error);
+    }
+    summary.not_started = total - started;
+    summary.elapsed = start.elapsed();
+    if let Some(error) = fatal {
+        let entry = LogEntry::new(LogType::FatalError, error.to_string());
+        // The catalog may be what failed, so this may fail too; the first error is the one to report.
+        let _ = library.finish_job(&handle, true, &[entry]);
+        return Err(error);
+    }
+    library.finish_job(&handle, false, &[closing_entry(&summary)])?;
+    Ok(summary)
+}
+
+fn record(job: &Job) -> JobRecord {
+    let repeated = job.reprocess.duplicates.iter();
+    let assets = job.reprocess.assets.iter().chain(repeated).map(|handle| handle.as_str().into()).collect();
+    let name = if job.name.is_empty() { "Reprocess" } else { &job.name };
+    JobRecord { description: job.description.clone().unwrap_or_default(), ..JobRecord::reprocess(name, assets) }
+}
+
+fn opening_entries(job: &Job, warnings: &[String]) -> Vec<LogEntry> {
+    let reprocess = &job.reprocess;
+    let mut entries = vec![
+        LogEntry::new(LogType::BeginReoptimize, "reprocessing begins"),
+        LogEntry::new(LogType::OriginalJobName, job.name.clone()),
+        LogEntry::new(LogType::TotalFileCount, reprocess.assets.len().to_string()),
+    ];
+    entries.extend(reprocess.duplicates.iter().map(|handle| {
+        LogEntry::new(LogType::DuplicateSkipped, format!("{handle} is listed more than once; it runs once"))
+    }));
+    entries.extend(warnings.iter().map(|warning| LogEntry::new(LogType::UploadWarning, warning.clone())));
+    entries
+}
+
+fn closing_entry(summary: &Summary) -> LogEntry {
+    let mut message =
+        format!("{} of {} assets reprocessed, {} failed", summary.converted, summary.total, summary.failed);
+    if summary.left > 0 {
+        message.push_str(&format!(", {} left as they were", summary.left));
+    }
+    if summary.not_started > 0 {
+        message.push_str(&format!(", {} not started", summary.not_started));
+    }
+    LogEntry::new(LogType::EndReoptimize, message)
+}
+
+fn plan_asset(
+    library: &Library,
+    job: &ReprocessAssets,
+    settings: &Settings,
+    options: &RunOptions,
+    handle: &str,
+) -> Result<Planned> {
+    let handle = Handle::from(handle);
+    let Some(asset) = library.asset(&handle)? else {
+        let error = Error::misuse(Stage::Catalog, "no asset has this handle; `reprise assets` lists those that exist");
+        return Ok(Planned { action: Action::Fail(error.of(handle.as_str())), handle, asset: None });
+    };
+    let action = if asset.kind.is_raster() {
+        convert_action(library, job, settings, options, &asset)
+    } else {
+        Action::Leave(format!(
+            "{} files cannot be reprocessed by this version; the asset is left as it is",
+            asset.kind.name()
+        ))
+    };
+    Ok(Planned { handle, asset: Some(asset), action })
+}
+
+fn convert_action(
+    library: &Library,
+    job: &ReprocessAssets,
+    settings: &Settings,
+    options: &RunOptions,
+    asset: &Asset,
+) -> Action {
+    if let Err(error) = check_unchanged(asset) {
+        return Action::Fail(error);
+    }
+    let (crop, rule) = match job.crop {
+        Some(job::Crop::Manual(insets)) if !insets.is_zero() => {
+            (Some(pipeline::Crop::Insets(insets)), CropRule::Replace(CropOrigin::Manual))
+        }
+        Some(job::Crop::Auto(background)) => {
+            (Some(pipeline::Crop::Auto(background)), CropRule::Replace(CropOrigin::Automatic))
+        }
+        _ if job.preserve_crop => (asset.crop.map(|crop| pipeline::Crop::Insets(crop.insets)), CropRule::Keep),
+        _ => (None, CropRule::Drop),
+    };
+    let preserve_mark = job.preserve_publish_state.unwrap_or(settings.retain_publish_state);
+    let recipe = Recipe { knockout: job.knockout, crop, unsharp: job.unsharp, ..options.recipe.clone() };
+    Action::Convert {
+        recipe: Box::new(recipe),
+        output: library.derivative_path(asset),
+        crop: rule,
+        publish: if preserve_mark { None } else { job.ready_for_publish },
+    }
+}
+
+/// An original that is gone or has changed would get a derivative that the catalog describes wrongly.
+fn check_unchanged(asset: &Asset) -> Result<()> {
+    let found = std::fs::metadata(&asset.path).map_err(|e| Error::io(Stage::Open, &asset.path, e))?;
+    if found.len() == asset.size_bytes {
+        return Ok(());
+    }
+    Err(Error::misuse(
+        Stage::Open,
+        format!(
+            "the original has {} bytes now and had {} when it was taken in; run `reprise ingest` on it again",
+            found.len(),
+            asset.size_bytes
+        ),
+    )
+    .of(asset.path.display().to_string()))
+}
+
+fn work(planned: &Planned, context: &Context) -> Result<Outcome> {
+    let (asset, recipe, output) = match (&planned.asset, &planned.action) {
+        (Some(asset), Action::Convert { recipe, output, .. }) => (asset, recipe, output),
+        (_, Action::Leave(reason)) => return Ok(Outcome::Left(reason.clone())),
+        (_, Action::Fail(error)) => return Err(error.clone()),
+        (None, Action::Convert { .. }) => unreachable!("only known assets are converted"),
+    };
+    if let Some(folder) = output.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
+    }
+    let mut converted = pipeline::convert(&asset.path, output, recipe, context)?;
+    if converted.format.color == Color::Cmyk && !converted.has_icc {
+        converted.warnings.push("CMYK without a profile stays CMYK; this version does not convert colours".into());
+    }
+    Ok(Outcome::Converted(Box::new(converted)))
+}
+
+/// Collects results and records them together.
+struct Recorder<'a> {
+    library: &'a mut Library,
+    job: &'a Handle,
+    pending: Vec<(Handle, AssetResult)>,
+    last: Instant,
+}
+
+impl Recorder<'_> {
+    fn add(&mut self, planned: &Planned, outcome: &Outcome) -> Result<()> {
+        self.pending.push((planned.handle.clone(), asset_result(planned, outcome)));
+        if self.pending.len() >= COMMIT_ASSETS || self.last.elapsed() >= COMMIT_INTERVAL {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.last = Instant::now();
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() { Ok(()) } else { self.library.finish_assets(self.job, &pending) }
+    }
+}
+
+fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
+    let name = planned.asset.as_ref().map_or(planned.handle.as_str(), |asset| asset.name.as_str());
+    let begin = LogEntry::new(LogType::FileBegin, name);
+    let end = LogEntry::new(LogType::FileEnd, name);
+    match (outcome, &planned.asset, &planned.action) {
+        (Outcome::Converted(converted), Some(asset), Action::Convert { crop, publish, .. }) => {
+            let mut done = LogEntry::new(LogType::ReoptimizeSuccess, describe(converted));
+            for warning in &converted.warnings {
+                done = done.with(LogType::UploadWarning, warning.clone());
+            }
+            let mut entries = vec![begin, done];
+            if asset.derivative.is_some() {
+                entries.push(LogEntry::new(LogType::FileUpdated, "the derivative replaces the earlier one"));
+            }
+            entries.push(end);
+            AssetResult {
+                outcome: TaskOutcome::Success,
+                derivative: Some(NewDerivative {
+                    bytes: converted.written.bytes,
+                    width: converted.size.width,
+                    height: converted.size.height,
+                    levels: converted.written.levels as u32,
+                    compression: converted.written.compression.to_string(),
+                    hash: None,
+                    source_hash: asset.hash,
+                }),
+                crop: match (crop, converted.crop) {
+                    (CropRule::Keep, _) => CropChange::Keep,
+                    (CropRule::Replace(origin), Some(insets)) => {
+                        CropChange::Set(StoredCrop { insets, origin: *origin })
+                    }
+                    (CropRule::Replace(_), None) | (CropRule::Drop, _) => CropChange::Clear,
+                },
+                publish: *publish,
+                entries,
+            }
+        }
+        (Outcome::Left(reason), ..) => {
+            let left = LogEntry::new(LogType::UploadWarning, reason.clone());
+            AssetResult::without_change(TaskOutcome::Cancelled, vec![begin, left, end])
+        }
+        (Outcome::Failed(error), ..) => {
+            let failed = LogEntry::new(LogType::ReoptimizeFailure, error.to_string());
+            AssetResult::without_change(TaskOutcome::Failure, vec![begin, failed, end])
+        }
+        (Outcome::Converted(_), ..) => unreachable!("only a planned conversion converts"),
+    }
+}
+
+/// One line for the log.
+pub fn describe(converted: &Converted) -> String {
+    let mut text = format!(
+        "{} × {} px, {}, {} levels, {}, {} bytes, {:.2} s, {}",
+        converted.size.width,
+        converted.size.height,
+        converted.format,
+        converted.written.levels,
+        converted.written.compression,
+        converted.written.bytes,
+        converted.elapsed.as_secs_f64(),
+        converted.backend
+    );
+    if let Some(crop) = converted.crop {
+        text.push_str(&format!(
+            ", cropped by {} left, {} right, {} top, {} bottom",
+            crop.left, crop.right, crop.top, crop.bottom
+        ));
+    }
+    text
+}
+
+/// What a job asks for beyond what this version does, one sentence each.
+pub fn not_acted_on(job: &Job) -> Vec<String> {
+    let reprocess = &job.reprocess;
+    let mut missing = Vec::new();
+    let mut note = |asked: bool, text: &str| {
+        if asked {
+            missing.push(format!("{text} by this version"));
+        }
+    };
+    note(matches!(job.start, job::Start::At(_)), "execTime is not waited for, the job runs now; times are not kept");
+    note(
+        matches!(job.start, job::Start::Cron(_)),
+        "execSchedule is not kept, the job runs once, now; schedules are not run",
+    );
+    note(reprocess.create_mask, "createMask: clipping paths are not made into masks");
+    note(
+        reprocess.color_management.as_ref().is_some_and(|c| c.conversion == job::ColorConversion::Convert),
+        "colorManagementOptions: colours are not converted",
+    );
+    note(reprocess.photoshop.is_some(), "photoshopOptions: Photoshop files are not reprocessed");
+    note(reprocess.post_script.is_some(), "postScriptOptions: PostScript files are not reprocessed");
+    note(reprocess.pdf.is_some(), "pdfOptions: PDF files are not reprocessed");
+    note(reprocess.illustrator.is_some(), "illustratorOptions: Illustrator files are not reprocessed");
+    note(reprocess.in_design.is_some(), "inDesignOptions: InDesign files are not reprocessed");
+    note(reprocess.media.is_some(), "mediaOptions: video and audio files are not reprocessed");
+    note(!reprocess.auto_sets.is_empty(), "autoSetCreationOptions: sets are not made");
+    note(!reprocess.projects.is_empty(), "projectHandleArray: assets are not put into projects");
+    note(reprocess.email != job::EmailSetting::None, "emailSetting: mail is not sent");
+    note(reprocess.post_http_url.is_some(), "postHttpUrl: nobody is notified");
+    note(reprocess.publish.is_some(), "the follow-on publish job is not run");
+    missing
+}
+
+/// Checks what can be checked of a planned conversion without decoding pixels: the header and the crop.
+///
+/// # Errors
+/// As the conversion would give them.
+pub fn rehearse(planned: &Planned) -> Result<()> {
+    let (Some(asset), Action::Convert { recipe, .. }) = (&planned.asset, &planned.action) else { return Ok(()) };
+    pipeline::rehearse(&asset.path, recipe)
+}

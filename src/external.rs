@@ -1,0 +1,71 @@
+//! Outside programs and libraries: whether they are here, and which version.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pdfium_render::prelude::Pdfium;
+
+/// Environment variable that names the PDFium library or the folder that holds it.
+pub const PDFIUM_VARIABLE: &str = "REPRISE_PDFIUM";
+
+/// Something that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub path: PathBuf,
+    /// As the program gives it; empty where it gives none.
+    pub version: String,
+}
+
+/// Ghostscript, for PostScript and EPS.
+pub fn ghostscript() -> Option<Found> {
+    program("gs", "--version")
+}
+
+/// FFmpeg, for video and audio.
+pub fn ffmpeg() -> Option<Found> {
+    program("ffmpeg", "-version")
+}
+
+/// FFmpeg's companion that reads durations and streams.
+pub fn ffprobe() -> Option<Found> {
+    program("ffprobe", "-version")
+}
+
+/// The PDFium library: where the variable says, beside the program, in it or in `.deps/pdfium`
+/// of a folder above the program, or where the system loader finds it. Never in the current folder, which may be
+/// anybody's. Found means that it could be loaded.
+pub fn pdfium() -> Option<Found> {
+    let bind = |path: &Path| {
+        Pdfium::bind_to_library(path).ok().map(|_| Found { path: path.to_path_buf(), version: String::new() })
+    };
+    pdfium_candidates().iter().filter(|path| path.is_file()).find_map(|path| bind(path)).or_else(|| {
+        Pdfium::bind_to_system_library().ok().map(|_| Found { path: "system library".into(), version: String::new() })
+    })
+}
+
+fn pdfium_candidates() -> Vec<PathBuf> {
+    let name = Pdfium::pdfium_platform_library_name();
+    let mut candidates = Vec::new();
+    if let Some(named) = std::env::var_os(PDFIUM_VARIABLE) {
+        let named = PathBuf::from(named);
+        candidates.push(named.join(&name));
+        candidates.push(named);
+    }
+    let program = std::env::current_exe().ok();
+    for folder in program.iter().flat_map(|p| p.ancestors().skip(1)) {
+        candidates.push(folder.join(&name));
+        candidates.push(folder.join(".deps/pdfium").join(&name));
+    }
+    candidates
+}
+
+/// A program on the search path, with the first line of what it says of its version.
+fn program(name: &str, version_flag: &str) -> Option<Found> {
+    let path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or(OsString::new()))
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())?;
+    let output = Command::new(&path).arg(version_flag).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Some(Found { path, version: text.lines().next().unwrap_or_default().trim().to_owned() })
+}
