@@ -21,7 +21,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all good; 1 some assets failed, the rest is done; 2 the command or job \
-was not usable; 3 nothing could be done (library locked, disk full, no such library).";
+was not usable; 3 nothing could be done (library locked, disk full).";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

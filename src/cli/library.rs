@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use comfy_table::{ContentArrangement, Table, presets};
 use reprise::catalog::{AssetFilter, Handle, IngestOutcome, JobLog, Library, LogEntry, Severity};
 use reprise::engine::ingest;
-use reprise::error::{Error, Result, Stage};
+use reprise::error::{Error, ErrorKind, Result, Stage};
 use reprise::limits::Limits;
 
 use super::Verdict;
@@ -19,7 +19,7 @@ pub fn init(dir: &Path) -> Result<Verdict> {
 
 pub fn ingest(dir: &Path, paths: &[PathBuf]) -> Result<Verdict> {
     let mut library = Library::open(dir)?;
-    let (mut new, mut known, mut failed) = (0u64, 0u64, 0u64);
+    let (mut new, mut known, mut skipped, mut failed) = (0u64, 0u64, 0u64, 0u64);
     ingest::ingest(&mut library, paths, &Limits::default(), &mut |path, result| match result {
         Ok(ingested) => {
             let word = match ingested.outcome {
@@ -36,13 +36,18 @@ pub fn ingest(dir: &Path, paths: &[PathBuf]) -> Result<Verdict> {
             }
             line(format_args!("{}\t{word}\t{}", ingested.handle, path.display()));
         }
+        // Folders hold more than originals; a file named by the user is another matter.
+        Err(error) if error.kind == ErrorKind::Unsupported && !paths.iter().any(|named| named == path) => {
+            skipped += 1;
+            complain(format_args!("skipped: {}", error.of(path.display().to_string())));
+        }
         Err(error) => {
             failed += 1;
             complain(format_args!("error: {}", error.of(path.display().to_string())));
         }
     })?;
     complain(format_args!(
-        "{new} new, {known} known already, {failed} refused; {} assets in all",
+        "{new} new, {known} known already, {skipped} skipped, {failed} refused; {} assets in all",
         library.asset_count()?
     ));
     Ok(if failed == 0 { Verdict::AllGood } else { Verdict::SomeFailed })
@@ -169,7 +174,6 @@ fn table<const N: usize>(header: [&str; N]) -> Table {
 
 /// One JSON object on one line.
 pub fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| {
-        Error::new(reprise::ErrorKind::Internal, Stage::Catalog, format!("cannot be written as JSON: {e}"))
-    })
+    serde_json::to_string(value)
+        .map_err(|e| Error::new(ErrorKind::Internal, Stage::Catalog, format!("cannot be written as JSON: {e}")))
 }

@@ -118,15 +118,15 @@ impl Watcher {
 
     fn on(&mut self, event: &Event<'_>) {
         match (event, self.format) {
-            (Event::Begun { job, total, warnings }, LogFormat::Text) => {
-                self.progress.line(format_args!("job {job}: {total} assets"));
+            (Event::Begun { job, total, warnings, backend }, LogFormat::Text) => {
+                self.progress.line(format_args!("job {job}: {total} assets, on {backend}"));
                 for warning in *warnings {
                     self.progress.complain(format_args!("warning: {warning}"));
                 }
             }
-            (Event::Begun { job, total, warnings }, LogFormat::Json) => self.progress.line(format_args!(
+            (Event::Begun { job, total, warnings, backend }, LogFormat::Json) => self.progress.line(format_args!(
                 "{}",
-                json!({ "event": "begin", "jobHandle": job, "totalFileCount": total, "warnings": warnings })
+                json!({ "event": "begin", "jobHandle": job, "totalFileCount": total, "warnings": warnings, "backend": backend.to_string() })
             )),
             (Event::Done { planned, outcome }, LogFormat::Text) => {
                 self.text(planned, outcome);

@@ -52,6 +52,16 @@ pub struct Backend {
     pub note: Option<String>,
 }
 
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.device(), &self.note) {
+            (Some(gpu), _) => write!(f, "the GPU {}", gpu.adapter()),
+            (None, Some(note)) => write!(f, "the CPU ({note})"),
+            (None, None) => f.write_str("the CPU"),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     gpu: Option<Gpu>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::backend::Backend;
 use super::batch;
 use super::pipeline::{self, Context, Converted, Recipe};
 use crate::catalog::{
@@ -75,7 +76,7 @@ pub enum Outcome {
 /// Told to whoever watches a run.
 #[derive(Debug)]
 pub enum Event<'a> {
-    Begun { job: &'a Handle, total: usize, warnings: &'a [String] },
+    Begun { job: &'a Handle, total: usize, warnings: &'a [String], backend: &'a Backend },
     Done { planned: &'a Planned, outcome: &'a Outcome },
 }
 
@@ -130,9 +131,8 @@ pub fn run(
     let handle = library.begin_job(&record(job))?;
     let mut warnings: Vec<String> = job.warnings.clone();
     warnings.extend(not_acted_on(job));
-    warnings.extend(context.backend.note.iter().map(|note| format!("the CPU does the work: {note}")));
-    library.log(&handle, &opening_entries(job, &warnings))?;
-    on_event(Event::Begun { job: &handle, total, warnings: &warnings });
+    library.log(&handle, &opening_entries(job, &warnings, &context.backend))?;
+    on_event(Event::Begun { job: &handle, total, warnings: &warnings, backend: &context.backend });
 
     let mut summary = Summary {
         job: handle.clone(),
@@ -204,10 +204,10 @@ fn record(job: &Job) -> JobRecord {
     JobRecord { description: job.description.clone().unwrap_or_default(), ..JobRecord::reprocess(name, assets) }
 }
 
-fn opening_entries(job: &Job, warnings: &[String]) -> Vec<LogEntry> {
+fn opening_entries(job: &Job, warnings: &[String], backend: &Backend) -> Vec<LogEntry> {
     let reprocess = &job.reprocess;
     let mut entries = vec![
-        LogEntry::new(LogType::BeginReoptimize, "reprocessing begins"),
+        LogEntry::new(LogType::BeginReoptimize, format!("reprocessing begins on {backend}")),
         LogEntry::new(LogType::OriginalJobName, job.name.clone()),
         LogEntry::new(LogType::TotalFileCount, reprocess.assets.len().to_string()),
     ];
@@ -393,11 +393,12 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
 /// One line for the log.
 pub fn describe(converted: &Converted) -> String {
     let mut text = format!(
-        "{} × {} px, {}, {} levels, {}, {} bytes, {:.2} s, {}",
+        "{} × {} px, {}, {} level{}, {}, {} bytes, {:.2} s, {}",
         converted.size.width,
         converted.size.height,
         converted.format,
         converted.written.levels,
+        if converted.written.levels == 1 { "" } else { "s" },
         converted.written.compression,
         converted.written.bytes,
         converted.elapsed.as_secs_f64(),

@@ -83,7 +83,11 @@ fn imports_run_downward() {
         for (number, line) in code(&path) {
             for import in imports(&line) {
                 // Types re-exported at the root are those of `error`.
-                let module = if ["Error", "ErrorKind", "Result", "Stage"].contains(&import.as_str()) { "error" } else { &import };
+                let module = if ["Error", "ErrorKind", "Result", "Stage"].contains(&import.as_str()) {
+                    "error"
+                } else {
+                    &import
+                };
                 if module != layer && !allowed.contains(&module) {
                     wrong.push(format!("{}:{number}: {layer} imports {module}", path.display()));
                 }
@@ -98,7 +102,10 @@ fn only_in(word: &str, places: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     for path in sources(&root()) {
         let below = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        if places.iter().any(|place| below.starts_with(place) || (place.starts_with('/') && below.ends_with(&place[1..]))) {
+        if places
+            .iter()
+            .any(|place| below.starts_with(place) || (place.starts_with('/') && below.ends_with(&place[1..])))
+        {
             continue;
         }
         for (number, line) in code(&path) {
