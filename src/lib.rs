@@ -16,5 +16,6 @@ pub mod jpeg;
 pub mod limits;
 pub mod ops;
 pub mod pixel;
+pub mod report;
 
 pub use error::{Error, ErrorKind, Result, Stage};
