@@ -1,27 +1,34 @@
 //! Every operation on every backend, in megapixels of input per second ("Mitem/s" counts pixels).
 //!
 //! `cargo bench --bench ops -- downsample` runs one operation; `RAYON_NUM_THREADS=1` measures one core.
+//! `OnGpu` takes the best adapter, a software one if there is no other, and is left out when there is none.
+//! Its figures count upload and download.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use reprise::decode::orient::orient;
 use reprise::geometry::{Corner, Orientation, Size};
+use reprise::gpu::{AdapterKind, Adapters, Gpu};
 use reprise::ops::crop_detect::{self, Background};
 use reprise::ops::knockout::{self, Fill, Knockout};
-use reprise::ops::pyramid::{self, Executor, cpu::CpuExecutor};
+use reprise::ops::pyramid::{self, Executor, cpu::CpuExecutor, gpu::GpuExecutor};
 use reprise::ops::resample::{self, Filter};
 use reprise::ops::unsharp::{self, Unsharp};
 use reprise::pixel::{Color, Depth, PixelFormat, Raster, Samples};
 
 fn main() {
+    match &*GPU {
+        Some(gpu) => println!("OnGpu: {}", gpu.adapter()),
+        None => println!("OnGpu: skipped, no adapter"),
+    }
     divan::main();
 }
 
 const SIZE: Size = Size::new(5120, 2880);
-/// Rows that the engine hands to an executor at once.
+/// Rows that the CPU gets at once.
 const BAND_ROWS: u32 = 256;
 
 const FORMATS: [Format; 6] = [
@@ -42,8 +49,13 @@ impl fmt::Display for Format {
     }
 }
 
+static GPU: LazyLock<Option<Gpu>> = LazyLock::new(|| Gpu::open(Adapters::Any).ok());
+
 /// What computes. Each bench runs once for every type in its list.
 trait Backend {
+    /// Whether a bench of this cost, in taps for each pixel of a level, can be run here in reasonable time.
+    fn can_run(taps: u32) -> bool;
+    fn band_rows(plan: &pyramid::Plan) -> u32;
     fn executor(plan: &Arc<pyramid::Plan>) -> Box<dyn Executor>;
     fn bounds(plan: &crop_detect::Plan, image: &Raster) -> Option<reprise::geometry::Rect>;
     fn match_mask(plan: &crop_detect::Plan, image: &Raster) -> Vec<u8>;
@@ -52,6 +64,12 @@ trait Backend {
 struct Cpu;
 
 impl Backend for Cpu {
+    fn can_run(_taps: u32) -> bool {
+        true
+    }
+    fn band_rows(_plan: &pyramid::Plan) -> u32 {
+        BAND_ROWS
+    }
     fn executor(plan: &Arc<pyramid::Plan>) -> Box<dyn Executor> {
         Box::new(CpuExecutor::new(plan.clone()))
     }
@@ -60,6 +78,34 @@ impl Backend for Cpu {
     }
     fn match_mask(plan: &crop_detect::Plan, image: &Raster) -> Vec<u8> {
         crop_detect::cpu::match_mask(plan, image)
+    }
+}
+
+struct OnGpu;
+
+impl OnGpu {
+    fn gpu() -> &'static Gpu {
+        GPU.as_ref().expect("can_run was asked")
+    }
+}
+
+impl Backend for OnGpu {
+    fn can_run(taps: u32) -> bool {
+        GPU.as_ref().is_some_and(|gpu| taps < 64 || gpu.adapter().kind != AdapterKind::Software)
+    }
+    fn band_rows(plan: &pyramid::Plan) -> u32 {
+        let gpu = Self::gpu();
+        pyramid::gpu::band_rows(gpu, plan, gpu.pool_bytes()).expect("the bench image fits the adapter")
+    }
+    fn executor(plan: &Arc<pyramid::Plan>) -> Box<dyn Executor> {
+        let executor = GpuExecutor::new(Self::gpu(), plan.clone(), Self::band_rows(plan));
+        Box::new(executor.expect("the bench image fits the adapter"))
+    }
+    fn bounds(plan: &crop_detect::Plan, image: &Raster) -> Option<reprise::geometry::Rect> {
+        crop_detect::gpu::bounds(Self::gpu(), plan, image).expect("the adapter works")
+    }
+    fn match_mask(plan: &crop_detect::Plan, image: &Raster) -> Vec<u8> {
+        crop_detect::gpu::match_mask(Self::gpu(), plan, image).expect("the adapter works")
     }
 }
 
@@ -96,12 +142,17 @@ fn plan(format: PixelFormat, levels: Vec<Size>, unsharp: Option<Unsharp>) -> Arc
 
 /// Pushes the whole image in bands, cut beforehand, and drops what comes out.
 fn run<B: Backend>(bencher: Bencher, plan: Arc<pyramid::Plan>) {
+    let taps = plan.unsharp.as_ref().map_or(0, |unsharp| 2 * unsharp.halo() + 1);
+    if !B::can_run(taps) {
+        return;
+    }
     let image = photo(plan.format);
+    let band_rows = B::band_rows(&plan);
     let bands: Vec<Raster> = (0..SIZE.height)
-        .step_by(BAND_ROWS as usize)
+        .step_by(band_rows as usize)
         .map(|start| {
             let mut band = Raster::empty(image.format, image.width);
-            band.append_rows(&image, start..SIZE.height.min(start + BAND_ROWS));
+            band.append_rows(&image, start..SIZE.height.min(start + band_rows));
             band
         })
         .collect();
@@ -117,26 +168,26 @@ fn run<B: Backend>(bencher: Bencher, plan: Arc<pyramid::Plan>) {
 }
 
 /// One level below full resolution.
-#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+#[divan::bench(types = [Cpu, OnGpu], args = FORMATS, sample_count = 10)]
 fn downsample<B: Backend>(bencher: Bencher, Format(format): Format) {
     run::<B>(bencher, plan(format, vec![SIZE, SIZE.halved()], None));
 }
 
 /// All levels.
-#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+#[divan::bench(types = [Cpu, OnGpu], args = FORMATS, sample_count = 10)]
 fn pyramid_plain<B: Backend>(bencher: Bencher, Format(format): Format) {
     run::<B>(bencher, plan(format, pyramid::levels(SIZE, 256), None));
 }
 
 /// All levels, sharpened with the settings that product photos usually get.
-#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+#[divan::bench(types = [Cpu, OnGpu], args = FORMATS, sample_count = 10)]
 fn pyramid_unsharp<B: Backend>(bencher: Bencher, Format(format): Format) {
     let unsharp = Unsharp { amount: 1.75, radius_px: 0.9, threshold: 2, monochrome: false };
     run::<B>(bencher, plan(format, pyramid::levels(SIZE, 256), Some(unsharp)));
 }
 
 /// All levels of 8-bit RGB, by radius of the unsharp mask.
-#[divan::bench(types = [Cpu], args = [0.5, 2.0, 10.0, 50.0, 250.0], sample_count = 5)]
+#[divan::bench(types = [Cpu, OnGpu], args = [0.5, 2.0, 10.0, 50.0, 250.0], sample_count = 5)]
 fn pyramid_unsharp_radius<B: Backend>(bencher: Bencher, radius_px: f64) {
     let Format(format) = FORMATS[0];
     let unsharp = Unsharp { amount: 1.0, radius_px, threshold: 2, monochrome: false };
@@ -148,15 +199,21 @@ fn crop_plan(image: &Raster) -> crop_detect::Plan {
     crop_detect::Plan::new(background, image).expect("colour needs no alpha")
 }
 
-#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+#[divan::bench(types = [Cpu, OnGpu], args = FORMATS, sample_count = 10)]
 fn crop_detect_bounds<B: Backend>(bencher: Bencher, Format(format): Format) {
+    if !B::can_run(0) {
+        return;
+    }
     let image = photo(format);
     let plan = crop_plan(&image);
     bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| B::bounds(&plan, &image));
 }
 
-#[divan::bench(types = [Cpu], args = FORMATS, sample_count = 10)]
+#[divan::bench(types = [Cpu, OnGpu], args = FORMATS, sample_count = 10)]
 fn crop_detect_mask<B: Backend>(bencher: Bencher, Format(format): Format) {
+    if !B::can_run(0) {
+        return;
+    }
     let image = photo(format);
     let plan = crop_plan(&image);
     bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| B::match_mask(&plan, &image));

@@ -408,6 +408,28 @@ fn threads_share_a_device_and_its_budget() {
 }
 
 #[test]
+fn buffers_are_used_again() {
+    let Some(gpu) = open(Config::new(Adapters::Any)) else { return };
+    let image = scene(RGBA, Size::new(120, 90), 6);
+    let unsharp = Unsharp { amount: 1.0, radius_px: 1.0, threshold: 2, monochrome: false };
+    let plan = plan(&image, 8, Filter::Lanczos, Some(unsharp));
+    let first = on_gpu(&gpu, &plan, &image, 40);
+    let pooled = gpu.pooled_bytes();
+    for _ in 0..3 {
+        assert!(on_gpu(&gpu, &plan, &image, 40) == first);
+    }
+    assert_eq!(gpu.pooled_bytes(), pooled);
+}
+
+#[test]
+fn software_adapters_are_opened_only_when_asked_for() {
+    match Gpu::open(Adapters::Hardware) {
+        Ok(gpu) => assert_ne!(gpu.adapter().kind, AdapterKind::Software),
+        Err(error) => assert_eq!(error.kind, ErrorKind::Device),
+    }
+}
+
+#[test]
 fn more_than_the_whole_budget_is_refused_at_once() {
     let config = Config { pool_bytes: 1 << 20, ..Config::new(Adapters::Any) };
     let Some(gpu) = open(config) else { return };
