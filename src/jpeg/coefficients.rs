@@ -90,8 +90,9 @@ impl Coefficients {
         let header = &session.header;
         let refused = |reason: String| Error::unsupported(Stage::Decode, format!("the JPEG stays no JPEG: {reason}"));
         transferable(header, session.encoding).map_err(refused)?;
-        // libjpeg's arrays, and the copy of them.
-        limits.check_bytes(data.len() as u64 + 2 * header.coefficient_bytes())?;
+        // libjpeg's arrays, the copy of them, and a mask of 8 bytes for each block of 128.
+        let coefficient_bytes = header.coefficient_bytes();
+        limits.check_bytes(data.len() as u64 + 2 * coefficient_bytes + coefficient_bytes / 16)?;
         let size = header.size;
         let (h, v) = sampling(&header.components).expect("checked by `transferable`");
 

@@ -157,8 +157,8 @@ fn code_lengths(counts: &[u64; 256]) -> [u8; 256] {
     symbols.sort_by_key(|symbol| (size[*symbol], *symbol));
     let mut lengths = [0u8; 256];
     let mut symbols = symbols.into_iter();
-    for length in 1..=16 {
-        for symbol in symbols.by_ref().take(lengths_wanted[length]) {
+    for (length, wanted) in lengths_wanted.iter().enumerate().take(17) {
+        for symbol in symbols.by_ref().take(*wanted) {
             lengths[symbol] = length as u8;
         }
     }

@@ -21,7 +21,8 @@ pub struct Blocks {
 pub(super) fn blocks(header: &Header, data: &[u8], limits: &Limits) -> Blocks {
     let mut blocks = Blocks::default();
     let mut warnings = Vec::new();
-    blocks.exif = header.segments(data, 1, b"Exif\0\0").next().map(<[u8]>::to_vec);
+    // The second padding byte is not always zero.
+    blocks.exif = header.segments(data, 1, b"Exif\0").find_map(|body| body.get(1..)).map(<[u8]>::to_vec);
     blocks.icc = icc(header, data, limits).unwrap_or_else(|reason| {
         warnings.push(format!("the ICC profile was left out: {reason}"));
         None

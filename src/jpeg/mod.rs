@@ -14,6 +14,11 @@
 //!   will allocate is known and checked before it starts.
 //! - There is no global state; every object may move between threads.
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "a damaged JPEG would end the process: libjpeg reports errors by unwinding, so build with panic = \"unwind\""
+);
+
 mod coefficients;
 mod decoder;
 mod header;

@@ -86,11 +86,8 @@ impl ErrorManager {
     }
 }
 
-/// The pointer for `common.err`.
-///
-/// # Safety
-/// `manager` points to an `ErrorManager` that outlives the libjpeg object.
-pub(super) unsafe fn error_pointer(manager: *mut ErrorManager) -> *mut ffi::jpeg_error_mgr {
+/// The pointer for `common.err`; `manager` must outlive the libjpeg object that gets it.
+pub(super) fn error_pointer(manager: *mut ErrorManager) -> *mut ffi::jpeg_error_mgr {
     manager.cast()
 }
 
@@ -134,15 +131,17 @@ unsafe extern "C-unwind" fn emit_message(common: &mut ffi::jpeg_common_struct, l
     }
     // SAFETY: libjpeg passes the object whose `err` this module set.
     let failure = unsafe { current(common) };
-    let harmless = matches!(
-        failure.code,
-        ffi::JWRN_ADOBE_XFORM | ffi::JWRN_EXTRANEOUS_DATA | ffi::JWRN_JFIF_MAJOR | ffi::JWRN_NOT_SEQUENTIAL
-    );
+    // SAFETY: `err` points to an `ErrorManager`, and nobody else looks at it during a call into libjpeg.
+    let manager = unsafe { &mut *common.err.cast::<ErrorManager>() };
+    let harmless = match failure.code {
+        ffi::JWRN_ADOBE_XFORM | ffi::JWRN_JFIF_MAJOR | ffi::JWRN_NOT_SEQUENTIAL => true,
+        // Before a restart marker, bytes left over mean that the blocks in front of it were decoded wrongly.
+        ffi::JWRN_EXTRANEOUS_DATA => !(0xd0..=0xd7).contains(&manager.base.msg_parm._bindgen_data_[1]),
+        _ => false,
+    };
     if !harmless {
         panic::resume_unwind(Box::new(failure));
     }
-    // SAFETY: `err` points to an `ErrorManager`, and nobody else looks at it during a call into libjpeg.
-    let manager = unsafe { &mut *common.err.cast::<ErrorManager>() };
     if manager.warnings.len() < MAX_WARNINGS && !manager.warnings.contains(&failure.text) {
         manager.warnings.push(failure.text);
     }

@@ -398,6 +398,18 @@ fn oddities_that_cost_no_pixel_are_warnings() {
     assert_same(&rows, &whole, "behind stray bytes");
 }
 
+#[test]
+fn bytes_left_over_before_a_restart_marker_are_an_error() {
+    let mut data = fixture("restart");
+    let restart = find(&data, b"\xff\xd3");
+    // More than libjpeg's bit buffer swallows.
+    data.splice(restart..restart, [0x12; 16]);
+    let (rows, error, _) = decode(&data, 16).expect("a header");
+    let error = error.expect("an error");
+    assert_eq!(error.kind, ErrorKind::Malformed, "{error}");
+    assert!(rows.height < SIZE.height);
+}
+
 const KINDS: [TileKind; 4] =
     [TileKind::Gray, TileKind::Rgb { half_chroma: true }, TileKind::Rgb { half_chroma: false }, TileKind::Cmyk];
 
