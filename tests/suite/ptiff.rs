@@ -296,7 +296,7 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
         }
         assert!(psnr(&read_level(&path, 1).expect("a good level"), &levels[1]) > least_psnr_db(&case));
 
-        let Some(readings) = read_elsewhere(&[path.clone()], folder.path(), true) else { continue };
+        let Some(readings) = read_elsewhere(std::slice::from_ref(&path), folder.path(), true) else { continue };
         levels[0] = top;
         for Reading { reader, level, facts, .. } in readings {
             assert_ne!(reader, "error", "{}", facts["error"]);
@@ -404,6 +404,44 @@ fn a_target_that_cannot_be_written_is_named() {
     assert_eq!(error.kind, ErrorKind::Io);
     assert!(error.to_string().contains("taken.tif"), "{error}");
     assert_eq!(names(&folder), ["taken.tif"]);
+}
+
+/// Runs [`write_into_too_little_room`] in a process that may write only small files.
+#[cfg(unix)]
+#[test]
+fn a_write_that_fails_midway_keeps_the_old_file() {
+    let itself = std::env::current_exe().expect("the test binary");
+    // Ignored, the signal turns into an error of the write.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 40; exec \"$0\" --exact ptiff::write_into_too_little_room --ignored"])
+        .arg(itself)
+        .output()
+        .expect("a shell");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "run by a_write_that_fails_midway_keeps_the_old_file"]
+fn write_into_too_little_room() {
+    let folder = folder();
+    let path = folder.path().join("a.tif");
+    std::fs::write(&path, "old").expect("the old file");
+    for spill_bytes in [0, u64::MAX] {
+        let case = Case { spill_bytes, ..Case::new(RGB, Size::new(300, 200), Compression::None) };
+        let mut writer = case.writer(&path).expect("the writer is made");
+        let written = case
+            .levels()
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, level)| writer.write_rows(index, level))
+            .and_then(|()| writer.finish());
+        let error = written.expect_err("there is no room for the file");
+        assert_eq!(error.kind, ErrorKind::Io);
+        assert!(error.to_string().contains("a.tif"), "{error}");
+        assert_eq!(names(&folder), ["a.tif"]);
+        assert_eq!(std::fs::read(&path).expect("the old file"), b"old");
+    }
 }
 
 #[test]

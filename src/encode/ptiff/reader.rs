@@ -119,7 +119,7 @@ pub fn read_structure(path: &Path) -> Result<Description> {
 /// Checks a pyramid: every tag and, with `pixels`, every tile.
 ///
 /// # Errors
-/// `Io` only; what is wrong with the file is in the report.
+/// `Io`, and `Misuse` for a path that is no file; what is wrong with the file is in the report.
 pub fn validate(path: &Path, pixels: bool) -> Result<Report> {
     let named = |e: Error| e.of(path.display().to_string());
     let mut opened = Opened::open(path).map_err(named)?;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::compress::{Compressors, Encoded, TileShape};
-use super::layout::{self, Contents, JpegLevel, LevelContents};
+use super::layout::{self, Contents, JpegLevel, LevelContents, Plan};
 use super::{Compression, Options, Pyramid, Written, level_sizes, reader, resolve};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
@@ -62,6 +62,14 @@ struct Level {
 impl Level {
     fn tile_count(&self) -> usize {
         self.tiles_across as usize * self.tiles_down as usize
+    }
+
+    fn contents(&self) -> LevelContents<'_> {
+        LevelContents {
+            size: self.size,
+            byte_counts: self.tiles.iter().map(|tile| tile.bytes).collect(),
+            jpeg: self.jpeg.as_ref(),
+        }
     }
 }
 
@@ -247,33 +255,10 @@ impl Writer {
                 return Err(Error::misuse(Stage::Encode, message));
             }
         }
-        let plan = layout::plan(&Contents {
-            format: self.pyramid.format,
-            compression: self.compression,
-            tile: self.options.tile,
-            layout: self.options.layout,
-            big_tiff: self.options.big_tiff,
-            metadata: &self.pyramid.metadata,
-            levels: self
-                .levels
-                .iter()
-                .map(|level| LevelContents {
-                    size: level.size,
-                    byte_counts: level.tiles.iter().map(|tile| tile.bytes).collect(),
-                    jpeg: level.jpeg.as_ref(),
-                })
-                .collect(),
-        });
-
+        let plan = self.plan();
         let io = |e| write_error(&self.path, e);
         let temporary = self.temporary_file().map_err(io)?;
-        let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
-        out.write_all(&plan.head).map_err(io)?;
-        for level in self.levels.iter().rev() {
-            self.store.copy(&level.tiles, &mut out).map_err(io)?;
-        }
-        out.flush().map_err(io)?;
-        drop(out);
+        self.write_to(temporary.as_file(), &plan).map_err(io)?;
         temporary.as_file().sync_all().map_err(io)?;
 
         self.verify(temporary.path(), plan.bytes)?;
@@ -285,6 +270,27 @@ impl Writer {
             compression: self.compression,
             big_tiff: plan.big_tiff,
         })
+    }
+
+    fn plan(&self) -> Plan {
+        layout::plan(&Contents {
+            format: self.pyramid.format,
+            compression: self.compression,
+            tile: self.options.tile,
+            layout: self.options.layout,
+            big_tiff: self.options.big_tiff,
+            metadata: &self.pyramid.metadata,
+            levels: self.levels.iter().map(Level::contents).collect(),
+        })
+    }
+
+    fn write_to(&self, file: &File, plan: &Plan) -> std::io::Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        out.write_all(&plan.head)?;
+        for level in self.levels.iter().rev() {
+            self.store.copy(&level.tiles, &mut out)?;
+        }
+        out.flush()
     }
 
     /// A new file in the target's folder, with the permissions of the file that it will replace or else the usual
@@ -428,6 +434,45 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Metadata;
+    use crate::pixel::{Depth, PixelFormat};
+
+    #[test]
+    fn a_file_that_is_not_what_was_written_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let format = PixelFormat::new(Color::Gray, false, Depth::U8);
+        let levels: Vec<Size> = level_sizes(Size::new(60, 40), 16).collect();
+        let metadata = Metadata { icc: Some(vec![7; 99]), ..Metadata::default() };
+        let pyramid = Pyramid { format, levels: levels.clone(), metadata, came_as_jpeg: false };
+        for compression in [Compression::None, Compression::Deflate, Compression::Jpeg] {
+            let options = Options { compression, tile: 16, ..Options::default() };
+            let mut writer = Writer::create(&folder.path().join("a.tif"), pyramid.clone(), &options, 0).unwrap();
+            for (index, size) in levels.iter().enumerate() {
+                writer.write_rows(index, &Raster::zeroed(format, *size)).unwrap();
+            }
+            let plan = writer.plan();
+            let path = folder.path().join("written.tif");
+            writer.write_to(&File::create(&path).unwrap(), &plan).unwrap();
+            writer.verify(&path, plan.bytes).unwrap();
+
+            let good = std::fs::read(&path).unwrap();
+            let refused = |bytes: &[u8], what: &str| {
+                std::fs::write(&path, bytes).unwrap();
+                let error = writer.verify(&path, plan.bytes).expect_err(what);
+                assert_eq!(error.kind, ErrorKind::Malformed, "{compression:?}: {what}");
+            };
+            refused(&good[..good.len() - 1], "the last byte is missing");
+            refused(&[&good[..], &[0]].concat(), "a byte too many");
+            // Inside the one tile of the last level, which comes first.
+            let mut damaged = good.clone();
+            damaged[plan.head.len() + 2] ^= 0x40;
+            refused(&damaged, "a tile is damaged");
+            let mut renamed = good.clone();
+            let icc = (10..).step_by(12).find(|at| good[*at..at + 2] == super::super::tags::ICC.to_le_bytes()).unwrap();
+            renamed[icc] ^= 1;
+            refused(&renamed, "the profile has another tag");
+        }
+    }
 
     #[test]
     fn a_full_disk_is_named_and_so_is_the_file() {
