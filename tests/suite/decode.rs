@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use reprise::decode::{
     self, Kind, MemorySource, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, read_whole, sniff,
 };
-use reprise::geometry::{Orientation, Size};
+use reprise::encode::ptiff::{Compression, Layout, Options, Pyramid, Writer};
+use reprise::geometry::{Orientation, Rect, Size};
 use reprise::limits::Limits;
 use reprise::pixel::{Color, Depth, PixelFormat, Raster, Samples};
 use reprise::{Error, ErrorKind};
@@ -115,16 +116,16 @@ fn bands_of_any_height_give_the_same_rows() {
     }
 }
 
-/// Decoders of lossy formats may round differently: by two levels in the inverse transform, by more where chroma is
-/// upsampled or a conversion multiplies the difference.
+/// JPEG decoders may round the inverse transform differently, by one level of 255; upsampled chroma and the colour
+/// matrix make up to three of that. WebP leaves no room: its decoding is exact.
 #[test]
 fn lossy_files_stay_near_the_reference_decoders() {
     for (name, bound, mean_bound) in [
-        ("rgb8-jpeg-ycbcr.tif", 4, 0.5),
-        ("rgb8-jpeg-tiles.tif", 4, 0.5),
-        ("rgb8-jpeg-raw.tif", 1, 0.1),
-        ("gray8-jpeg.tif", 1, 0.1),
-        ("cmyk8-jpeg.tif", 1, 0.1),
+        ("rgb8-jpeg-ycbcr.tif", 3, 0.4),
+        ("rgb8-jpeg-tiles.tif", 3, 0.4),
+        ("rgb8-jpeg-raw.tif", 1, 0.01),
+        ("gray8-jpeg.tif", 1, 0.01),
+        ("cmyk8-jpeg.tif", 1, 0.01),
         ("rgb8-lossy.webp", 0, 0.0),
         ("rgba8-lossy.webp", 0, 0.0),
     ] {
@@ -136,7 +137,6 @@ fn lossy_files_stay_near_the_reference_decoders() {
         let differences = found.iter().zip(&reference).map(|(a, b)| u32::from(a.abs_diff(*b)));
         let (largest, sum) = differences.fold((0, 0), |(largest, sum), d| (d.max(largest), sum + d));
         let mean = f64::from(sum) / found.len() as f64;
-        println!("{name}: largest difference {largest}, mean {mean}");
         assert!(largest <= bound && mean <= mean_bound, "{name}: largest difference {largest}, mean {mean}");
     }
 }
@@ -344,7 +344,7 @@ fn rows_before_the_damage_stay_valid() {
     assert_eq!(error.kind, ErrorKind::Malformed);
     assert!(error.message.contains(&format!("row {} of 200", band.height)), "{error}");
     assert!(band.height > 50);
-    assert_eq!(band, image.cropped(reprise::geometry::Rect { x: 0, y: 0, width: 300, height: band.height }));
+    assert_eq!(band, image.cropped(Rect { x: 0, y: 0, width: 300, height: band.height }));
 }
 
 // TIFF.
@@ -489,6 +489,46 @@ fn tiff_metadata_over_the_limit_is_dropped_with_a_warning() {
     let source = decode::open(&file_of(&file).1, &limits).unwrap();
     assert_eq!(source.info().metadata.icc, None);
     assert!(source.info().warnings[0].contains("100 bytes is dropped"), "{:?}", source.info().warnings);
+}
+
+#[test]
+fn own_pyramids_are_read_at_full_resolution() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pyramid.tif");
+    let size = Size::new(70, 45);
+    let metadata = Metadata {
+        icc: Some(vec![7; 200]),
+        xmp: Some(b"<x:xmpmeta/>".to_vec()),
+        iptc: Some(b"\x1c\x02\x78\0\x05words".to_vec()),
+        resolution: Some(Resolution { x: 300.0, y: 300.0, unit: ResolutionUnit::Inch }),
+    };
+    for format in PixelFormat::all() {
+        for (compression, layout) in [
+            (Compression::None, Layout::Pages),
+            (Compression::Lzw, Layout::SubIfd),
+            (Compression::Deflate, Layout::Pages),
+            (Compression::Zstd, Layout::SubIfd),
+        ] {
+            let options = Options { compression, layout, tile: 32, ..Options::default() };
+            let mut levels = vec![size];
+            while levels.last().is_some_and(|level| level.width > 32 || level.height > 32) {
+                levels.push(levels[levels.len() - 1].halved());
+            }
+            let images: Vec<Raster> = levels.iter().map(|level| noise(format, *level, 11)).collect();
+            let pyramid = Pyramid { format, levels, metadata: metadata.clone(), came_as_jpeg: false };
+            let mut writer = Writer::create(&path, pyramid, &options, 1 << 20).unwrap();
+            for (level, image) in images.iter().enumerate() {
+                writer.write_rows(level, image).unwrap();
+            }
+            writer.finish().unwrap();
+
+            let source = open(&path).unwrap();
+            assert_eq!(source.info().metadata, metadata);
+            assert_eq!(source.info().warnings, [""; 0]);
+            let read = read_whole(source, &Limits::default()).unwrap();
+            assert!(read == images[0], "{format}, {compression:?}, {layout:?}");
+        }
+    }
 }
 
 #[test]

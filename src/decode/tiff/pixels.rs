@@ -108,11 +108,6 @@ fn read<T: Stored>(
     plane: &mut [T],
     packed: &mut Vec<u8>,
 ) -> Result<()> {
-    let undo_predictor = |row: &mut [T], step: usize| {
-        for i in step..row.len() {
-            row[i] = row[i].plus(row[i - step]);
-        }
-    };
     if let [chunk] = chunks {
         T::read_row(chunk, row, format, packed)?;
         if format.predicted {
@@ -130,6 +125,31 @@ fn read<T: Stored>(
         }
     }
     Ok(())
+}
+
+/// Adds up the differences to the pixel on the left.
+fn undo_predictor<T: Stored>(row: &mut [T], samples_per_pixel: usize) {
+    match samples_per_pixel {
+        1 => sum_up::<T, 1>(row),
+        3 => sum_up::<T, 3>(row),
+        4 => sum_up::<T, 4>(row),
+        step => {
+            for i in step..row.len() {
+                row[i] = row[i].plus(row[i - step]);
+            }
+        }
+    }
+}
+
+/// The same with the last pixel in registers.
+fn sum_up<T: Stored, const N: usize>(row: &mut [T]) {
+    let mut last = [T::from_u32(0); N];
+    for pixel in row.as_chunks_mut::<N>().0 {
+        for (last, sample) in last.iter_mut().zip(pixel) {
+            *last = last.plus(*sample);
+            *sample = *last;
+        }
+    }
 }
 
 /// What the stored colour samples mean (tag 262).
@@ -196,33 +216,36 @@ impl Conversion {
         }
     }
 
+    /// Gathers the samples that count, then changes them in place.
     fn convert_direct<T: Sample>(&self, stored: &[T], out: &mut [T]) {
         let channels = self.format.channels();
-        let unassociated = self.alpha.is_none_or(|alpha| !alpha.associated && alpha.index + 1 == channels);
-        if matches!(self.photometric, Photometric::Direct) && self.samples_per_pixel == channels && unassociated {
-            out.copy_from_slice(stored);
-            return;
-        }
         let components = self.format.color.components();
-        for (stored, pixel) in stored.chunks_exact(self.samples_per_pixel).zip(out.chunks_exact_mut(channels)) {
-            let color = &mut pixel[..components];
-            color.copy_from_slice(&stored[..components]);
-            if let Some(Alpha { index, associated: true }) = self.alpha {
-                unassociate(color, stored[index]);
-            }
-            match self.photometric {
-                Photometric::WhiteIsZero => {
-                    for c in &mut *color {
-                        let value: u32 = (*c).into();
-                        *c = T::from_u32(T::MAX - value);
-                    }
+        if self.samples_per_pixel == channels {
+            // Alpha, if there is any, can only be the last sample.
+            out.copy_from_slice(stored);
+        } else {
+            for (stored, pixel) in stored.chunks_exact(self.samples_per_pixel).zip(out.chunks_exact_mut(channels)) {
+                pixel[..components].copy_from_slice(&stored[..components]);
+                if let Some(alpha) = self.alpha {
+                    pixel[components] = stored[alpha.index];
                 }
-                Photometric::YCbCr => ycbcr_to_rgb(color),
-                _ => {}
             }
-            if let Some(alpha) = self.alpha {
-                pixel[components] = stored[alpha.index];
+        }
+        if self.alpha.is_some_and(|alpha| alpha.associated) {
+            for pixel in out.chunks_exact_mut(channels) {
+                let (color, alpha) = pixel.split_at_mut(components);
+                unassociate(color, alpha[0]);
             }
+        }
+        match self.photometric {
+            Photometric::WhiteIsZero => {
+                for gray in out.iter_mut().step_by(channels) {
+                    let value: u32 = (*gray).into();
+                    *gray = T::from_u32(T::MAX - value);
+                }
+            }
+            Photometric::YCbCr => out.chunks_exact_mut(channels).for_each(ycbcr_to_rgb),
+            _ => {}
         }
     }
 }
@@ -236,15 +259,13 @@ fn unassociate<T: Sample>(color: &mut [T], alpha: T) {
     }
 }
 
-/// JFIF's matrix in 16-bit fixed point, rounded to nearest.
+/// JFIF's matrix in 16-bit fixed point, rounded to nearest; JPEG chunks have 8 bits, so the products fit.
 fn ycbcr_to_rgb<T: Sample>(pixel: &mut [T]) {
-    let [y, cb, cr] = [0, 1, 2].map(|i| i64::from(Into::<u32>::into(pixel[i])));
-    let max = i64::from(T::MAX);
-    let center = (max + 1) / 2;
-    let (cb, cr) = (cb - center, cr - center);
-    let round = |product: i64| (product + 32768) >> 16;
+    let [y, cb, cr]: [i32; 3] = [0, 1, 2].map(|i| pixel[i].into());
+    let (cb, cr) = (cb - 128, cr - 128);
+    let round = |product: i32| (product + 32768) >> 16;
     let rgb = [y + round(91881 * cr), y + round(-22554 * cb - 46802 * cr), y + round(116_130 * cb)];
     for (sample, value) in pixel.iter_mut().zip(rgb) {
-        *sample = T::from_u32(value.clamp(0, max) as u32);
+        *sample = T::from_u32(value.clamp(0, 255) as u32);
     }
 }
