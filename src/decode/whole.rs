@@ -160,7 +160,8 @@ pub(super) fn open_bmp(mut file: File, limits: &Limits) -> Result<Box<dyn RowSou
 pub(super) fn open_webp(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
     let decoder = WebPDecoder::new(BufReader::with_capacity(BUFFER_BYTES, file))
         .map_err(|error| image_error(Kind::WebP, error, Stage::Open))?;
-    let mut extras = Extras::default();
+    // Planes of luma and chroma, or a frame to be put on the canvas.
+    let mut extras = Extras { doubled: true, ..Extras::default() };
     if decoder.has_animation() {
         extras.warnings.push("is animated; only the first frame is used".to_string());
     }
@@ -183,7 +184,7 @@ pub(super) fn open_gif(mut file: File, limits: &Limits) -> Result<Box<dyn RowSou
             ),
         ));
     }
-    let mut extras = Extras { opaque: outline.opaque, ..Extras::default() };
+    let mut extras = Extras { opaque: outline.opaque, doubled: !outline.covered, ..Extras::default() };
     if outline.more_frames {
         extras.warnings.push("holds several frames; only the first is used".to_string());
     }
@@ -198,6 +199,8 @@ struct Extras {
     resolution: Option<Resolution>,
     /// The alpha that the decoder adds says nothing.
     opaque: bool,
+    /// The decoder holds a second image beside the one that it fills.
+    doubled: bool,
     warnings: Vec<String>,
 }
 
@@ -207,13 +210,12 @@ fn open_decoder(
     limits: &Limits,
     extras: Extras,
 ) -> Result<Box<dyn RowSource>> {
-    let Extras { resolution, opaque, mut warnings } = extras;
+    let Extras { resolution, opaque, doubled, mut warnings } = extras;
     let (width, height) = decoder.dimensions();
     limits.check_size(width.into(), height.into())?;
     let stored = pixel_format(decoder.color_type())?;
     let image_bytes = u64::from(width) * u64::from(height) * stored.bytes_per_pixel() as u64;
-    // Frames smaller than their canvas are decoded beside it.
-    let working_bytes = image_bytes * 2 + BUFFER_BYTES as u64;
+    let working_bytes = image_bytes * (1 + u64::from(doubled)) + BUFFER_BYTES as u64;
     limits.check_bytes(working_bytes)?;
     let mut image_limits = image::Limits::no_limits();
     image_limits.max_alloc = Some(limits.max_decode_bytes);
@@ -261,7 +263,9 @@ fn rewind(file: &mut File) -> Result<()> {
 /// The block structure of a GIF (GIF89a specification, sections 18–26), read without decoding.
 struct GifOutline {
     screen: Size,
-    /// The first frame covers the screen and has no transparent colour.
+    /// The first frame covers the screen.
+    covered: bool,
+    /// It does, and has no transparent colour.
     opaque: bool,
     first_frame_bytes: u64,
     more_frames: bool,
@@ -269,8 +273,13 @@ struct GifOutline {
 
 impl GifOutline {
     fn read(reader: &mut (impl Read + Seek)) -> Result<GifOutline> {
-        let mut outline =
-            GifOutline { screen: Size::new(0, 0), opaque: false, first_frame_bytes: 0, more_frames: false };
+        let mut outline = GifOutline {
+            screen: Size::new(0, 0),
+            covered: false,
+            opaque: false,
+            first_frame_bytes: 0,
+            more_frames: false,
+        };
         match outline.walk(reader) {
             // A file that ends early is the decoder's to report, with what it could read before.
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(outline),
@@ -299,11 +308,11 @@ impl GifOutline {
                 0x2c if frames == 0 => {
                     let image: [u8; 9] = array(reader)?;
                     let frame = Size::new(le16(&image, 4).into(), le16(&image, 6).into());
-                    let covers = le16(&image, 0) == 0 && le16(&image, 2) == 0 && frame == self.screen;
+                    self.covered = le16(&image, 0) == 0 && le16(&image, 2) == 0 && frame == self.screen;
                     skip_palette(reader, image[8])?;
                     let _minimum_code_size: [u8; 1] = array(reader)?;
                     self.first_frame_bytes = skip_sub_blocks(reader)?;
-                    self.opaque = covers && !transparent;
+                    self.opaque = self.covered && !transparent;
                     frames = 1;
                 }
                 0x2c => {

@@ -16,6 +16,8 @@ pub fn header_bombs() -> Vec<Broken> {
     const SIDE: u32 = 60000;
     let bomb = |name: &str, bytes, error| Broken { name: name.to_string(), bytes, error };
     vec![
+        bomb("bomb.jpg", jpeg_header(SIDE as u16, SIDE as u16, 0xc0), ""),
+        bomb("bomb-progressive.jpg", jpeg_header(SIDE as u16, SIDE as u16, 0xc2), ""),
         bomb("bomb.png", png_header(SIDE, SIDE, 8, 2, 0), "cannot hold"),
         bomb("bomb-interlaced.png", png_header(SIDE, SIDE, 8, 0, 1), "cannot hold"),
         bomb("bomb.tif", strip_bomb(SIDE, 1), "cannot hold"),
@@ -76,6 +78,28 @@ fn png_header(width: u32, height: u32, bits: u8, color_type: u8, interlaced: u8)
         &png_chunk(b"IHDR", &header),
         &png_chunk(b"IDAT", &empty_deflate),
         &png_chunk(b"IEND", &[]),
+    ]
+    .concat()
+}
+
+/// Tables, a frame of `frame` type (0xc0 baseline, 0xc2 progressive) and a scan of a few bytes.
+fn jpeg_header(width: u16, height: u16, frame: u8) -> Vec<u8> {
+    let segment =
+        |marker: u8, data: &[u8]| [&[0xff, marker], &(data.len() as u16 + 2).to_be_bytes()[..], data].concat();
+    let quantization = [&[0][..], &[1; 64]].concat();
+    // One code of one bit, for symbol 0.
+    let huffman = |class: u8| [&[class, 1][..], &[0; 15], &[0]].concat();
+    let [w, h] = [width.to_be_bytes(), height.to_be_bytes()];
+    let spectrum_end = if frame == 0xc2 { 0 } else { 63 };
+    [
+        &[0xff, 0xd8][..],
+        &segment(0xdb, &quantization),
+        &segment(frame, &[8, h[0], h[1], w[0], w[1], 1, 1, 0x11, 0]),
+        &segment(0xc4, &huffman(0x00)),
+        &segment(0xc4, &huffman(0x10)),
+        &segment(0xda, &[1, 1, 0, 0, spectrum_end, 0]),
+        &[0; 16],
+        &[0xff, 0xd9],
     ]
     .concat()
 }
