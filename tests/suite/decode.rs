@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use reprise::decode::{
     self, Kind, MemorySource, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, read_whole, sniff,
 };
-use reprise::encode::ptiff::{Compression, Layout, Options, Pyramid, Writer};
+use reprise::encode::ptiff::{self, Chroma, Compression, Layout, Options, Pyramid, Writer};
 use reprise::geometry::{Orientation, Rect, Size};
 use reprise::limits::Limits;
 use reprise::pixel::{Color, Depth, PixelFormat, Raster, Samples};
 use reprise::{Error, ErrorKind};
 
 use crate::hostile_files::{damaged, header_bombs, png_chunk, twenty_broken_files};
-use crate::support::{Random, noise};
+use crate::support::{Random, noise, scene};
 use crate::tiff_maker::{TiffMaker, Values};
 
 fn data_folder() -> PathBuf {
@@ -491,11 +491,26 @@ fn tiff_metadata_over_the_limit_is_dropped_with_a_warning() {
     assert!(source.info().warnings[0].contains("100 bytes is dropped"), "{:?}", source.info().warnings);
 }
 
+/// Writes a pyramid whose levels are `scene`s of their own.
+fn write_pyramid(path: &Path, format: PixelFormat, metadata: &Metadata, options: &Options) -> Raster {
+    let mut levels = vec![Size::new(70, 45)];
+    while levels.last().is_some_and(|level| level.width > options.tile || level.height > options.tile) {
+        levels.push(levels[levels.len() - 1].halved());
+    }
+    let images: Vec<Raster> = levels.iter().map(|level| scene(format, *level, 11)).collect();
+    let pyramid = Pyramid { format, levels, metadata: metadata.clone(), came_as_jpeg: false };
+    let mut writer = Writer::create(path, pyramid, options, 1 << 20).unwrap();
+    for (level, image) in images.iter().enumerate() {
+        writer.write_rows(level, image).unwrap();
+    }
+    writer.finish().unwrap();
+    images.into_iter().next().unwrap()
+}
+
 #[test]
 fn own_pyramids_are_read_at_full_resolution() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pyramid.tif");
-    let size = Size::new(70, 45);
     let metadata = Metadata {
         icc: Some(vec![7; 200]),
         xmp: Some(b"<x:xmpmeta/>".to_vec()),
@@ -510,23 +525,32 @@ fn own_pyramids_are_read_at_full_resolution() {
             (Compression::Zstd, Layout::SubIfd),
         ] {
             let options = Options { compression, layout, tile: 32, ..Options::default() };
-            let mut levels = vec![size];
-            while levels.last().is_some_and(|level| level.width > 32 || level.height > 32) {
-                levels.push(levels[levels.len() - 1].halved());
-            }
-            let images: Vec<Raster> = levels.iter().map(|level| noise(format, *level, 11)).collect();
-            let pyramid = Pyramid { format, levels, metadata: metadata.clone(), came_as_jpeg: false };
-            let mut writer = Writer::create(&path, pyramid, &options, 1 << 20).unwrap();
-            for (level, image) in images.iter().enumerate() {
-                writer.write_rows(level, image).unwrap();
-            }
-            writer.finish().unwrap();
-
+            let image = write_pyramid(&path, format, &metadata, &options);
             let source = open(&path).unwrap();
             assert_eq!(source.info().metadata, metadata);
             assert_eq!(source.info().warnings, [""; 0]);
             let read = read_whole(source, &Limits::default()).unwrap();
-            assert!(read == images[0], "{format}, {compression:?}, {layout:?}");
+            assert!(read == image, "{format}, {compression:?}, {layout:?}");
+        }
+    }
+}
+
+/// Two JPEG decoders read the same tiles: this one and libjpeg.
+#[test]
+fn own_jpeg_pyramids_are_read_as_libjpeg_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pyramid.tif");
+    for color in [Color::Gray, Color::Rgb, Color::Cmyk] {
+        for chroma in [Chroma::Half, Chroma::Full] {
+            let options = Options { compression: Compression::Jpeg, chroma, tile: 32, ..Options::default() };
+            let format = PixelFormat::new(color, false, Depth::U8);
+            write_pyramid(&path, format, &Metadata::default(), &options);
+            let found = read(&path).unwrap();
+            let reference = ptiff::read_level(&path, 0).unwrap();
+            assert_eq!((found.size(), found.format), (reference.size(), reference.format));
+            let pairs = found.samples.as_bytes().iter().zip(reference.samples.as_bytes());
+            let largest = pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(largest <= 3, "{format}, {chroma:?}: {largest}");
         }
     }
 }

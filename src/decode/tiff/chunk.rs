@@ -238,9 +238,10 @@ impl<R: BufRead> Read for PackBitsReader<R> {
 }
 
 type FaxInput = BufReader<Box<dyn Read + Send>>;
+type EndOfLine = Cursor<&'static [u8; 2]>;
 
 enum FaxDecoder {
-    Group3(Group3Decoder<Bytes<Chain<FaxInput, Cursor<&'static [u8; 2]>>>>),
+    Group3(Group3Decoder<Bytes<Chain<FaxInput, EndOfLine>>>),
     Group4(Group4Decoder<Bytes<FaxInput>>),
 }
 
