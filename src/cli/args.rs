@@ -135,6 +135,9 @@ pub struct ConvertArgs {
     /// Drop XMP and IPTC metadata; the ICC profile stays
     #[arg(long)]
     pub strip: bool,
+    /// Encode full resolution anew, even where a JPEG source could keep its own coefficients without loss
+    #[arg(long)]
+    pub reencode: bool,
     /// Replace output files that exist; without it they are left alone and reported
     #[arg(long)]
     pub overwrite: bool,
@@ -258,6 +261,7 @@ impl ConvertArgs {
             output: self.output.options(),
             dpi: self.dpi,
             strip: self.strip,
+            reencode: self.reencode,
         }
     }
 }

@@ -2,21 +2,17 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use super::{Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, exif, io_error, photoshop_irb};
 use crate::error::{Error, Result, Stage};
-use crate::jpeg::{Decoder, Jfif};
+use crate::jpeg::{Coefficients, Decoder, Jfif};
 use crate::limits::Limits;
 use crate::pixel::Raster;
 
 /// Opens a JPEG. The compressed file is read into memory.
 pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
-    let io = |error| io_error(error, Stage::Open, "the file");
-    let length = file.metadata().map_err(io)?.len();
-    limits.check_bytes(length)?;
-    let mut data = Vec::with_capacity(length as usize);
-    // The file may grow meanwhile, or not be a plain file.
-    file.take(limits.max_decode_bytes).read_to_end(&mut data).map_err(io)?;
+    let data = read(file, limits)?;
     let decoder = Decoder::new(data, limits)?;
     let blocks = decoder.blocks(limits);
     let exif = blocks.exif.as_deref().map(exif::parse).unwrap_or_default();
@@ -40,6 +36,27 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
     let mut source = JpegSource { decoder, info, metadata_warnings: warnings };
     source.collect_warnings();
     Ok(Box::new(source))
+}
+
+/// Reads the coefficients of a JPEG, to be cut into tiles without loss.
+///
+/// # Errors
+/// As [`Coefficients::read`]; `Limit` when they would take more memory than `limits` allow.
+pub fn coefficients(path: &Path, limits: &Limits) -> Result<Coefficients> {
+    let named = |error: Error| error.of(path.display().to_string());
+    let file = File::open(path).map_err(|error| Error::io(Stage::Open, path, error))?;
+    read(file, limits).and_then(|data| Coefficients::read(&data, limits)).map_err(named)
+}
+
+/// The compressed file, whole.
+fn read(file: File, limits: &Limits) -> Result<Vec<u8>> {
+    let io = |error| io_error(error, Stage::Open, "the file");
+    let length = file.metadata().map_err(io)?.len();
+    limits.check_bytes(length)?;
+    let mut data = Vec::with_capacity(length as usize);
+    // The file may grow meanwhile, or not be a plain file.
+    file.take(limits.max_decode_bytes).read_to_end(&mut data).map_err(io)?;
+    Ok(data)
 }
 
 /// JFIF's density where it has a unit; else what EXIF says; else JFIF's aspect ratio where it says something.
@@ -91,6 +108,10 @@ impl RowSource for JpegSource {
         band.set_rows(held + read.as_ref().map_or(0, |rows| *rows as u32));
         self.collect_warnings();
         Ok(read? as u32)
+    }
+
+    fn coefficient_bytes(&self) -> std::result::Result<u64, String> {
+        self.decoder.transferable().map(|()| self.decoder.coefficient_bytes())
     }
 
     fn working_bytes(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 pub mod exif;
 mod file_range;
-mod jpeg;
+pub mod jpeg;
 pub mod metadata;
 pub mod orient;
 pub mod photoshop_irb;
@@ -54,6 +54,14 @@ pub trait RowSource: Send {
 
     /// Bytes that the decoder itself holds while it works, for admission.
     fn working_bytes(&self) -> u64;
+
+    /// Bytes that [`jpeg::coefficients`] would hold for this source.
+    ///
+    /// # Errors
+    /// The reason why this source has no coefficients that could be taken over.
+    fn coefficient_bytes(&self) -> std::result::Result<u64, String> {
+        Err(format!("{} files hold no JPEG coefficients", self.info().kind))
+    }
 }
 
 /// Opens an original by its content, whatever its name says.

@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
+
 use super::backend::{Backend, Compute, Used};
 use super::memory::MemoryBudget;
 use crate::decode::{self, Kind, MemorySource, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::encode::ptiff;
-use crate::error::{Error, Result, Stage};
+use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::{Insets, Orientation, Rect, Size};
 use crate::limits::Limits;
 use crate::ops::crop_detect::{self, Background};
@@ -43,6 +45,19 @@ pub struct Recipe {
     pub dpi: Option<f64>,
     /// Drop metadata other than the ICC profile.
     pub strip: bool,
+    /// Encode full resolution anew even where a JPEG source could keep its own coefficients.
+    pub reencode: bool,
+}
+
+/// Where the tiles of the full-resolution level come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FullResolution {
+    /// Compressed from pixels.
+    Encoded,
+    /// The JPEG source's own coefficients: every pixel decodes as in the source.
+    Carried,
+    /// Compressed from pixels although the source is a JPEG and the file too; the reason.
+    Reencoded(String),
 }
 
 /// What a run shares among its images.
@@ -87,6 +102,7 @@ pub struct Converted {
     pub size: Size,
     /// The crop that was applied, manual or found.
     pub crop: Option<Insets>,
+    pub full_resolution: FullResolution,
     pub written: ptiff::Written,
     pub backend: Used,
     pub warnings: Vec<String>,
@@ -148,6 +164,19 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
     if whole {
         needed += whole_bytes(&info, recipe.knockout.is_some());
     }
+    let came_as_jpeg = info.kind == Kind::Jpeg;
+    let (compression, note) = ptiff::resolve(recipe.output.compression, format, came_as_jpeg);
+    warnings.extend(note);
+    let mut full_resolution = FullResolution::Encoded;
+    if came_as_jpeg && compression == ptiff::Compression::Jpeg {
+        full_resolution = match may_carry(&*source, recipe, context.budget.total_bytes().saturating_sub(needed)) {
+            Ok(bytes) => {
+                needed += bytes;
+                FullResolution::Carried
+            }
+            Err(reason) => FullResolution::Reencoded(reason),
+        };
+    }
     let _permit = context.budget.acquire(needed)?;
 
     let (mut source, crop): (Box<dyn RowSource>, Option<Insets>) = if whole {
@@ -159,9 +188,6 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
     };
     let rect = kept(crop, original)?;
 
-    let came_as_jpeg = info.kind == Kind::Jpeg;
-    let (compression, note) = ptiff::resolve(recipe.output.compression, format, came_as_jpeg);
-    warnings.extend(note);
     let options = ptiff::Options { compression, ..recipe.output.clone() };
     let plan = Arc::new(pyramid::Plan {
         format,
@@ -171,7 +197,11 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
     });
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata: recipe.metadata(&info), came_as_jpeg };
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
-    stream(&mut *source, rect, &plan, &band, context, compute, &mut writer)?;
+    if full_resolution == FullResolution::Carried {
+        full_resolution = carry(path, rect, recipe.output.tile, context, &mut writer)?;
+    }
+    let skip_full = full_resolution == FullResolution::Carried;
+    stream(&mut *source, rect, &plan, &band, skip_full, context, compute, &mut writer)?;
     let written = context.pool.install(|| writer.finish())?;
     Ok(Converted {
         kind: info.kind,
@@ -180,6 +210,7 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
         has_icc: info.metadata.icc.is_some(),
         size: rect.size(),
         crop,
+        full_resolution,
         written,
         backend: Used::Cpu,
         warnings,
@@ -242,12 +273,65 @@ fn prepare(
     }
 }
 
+/// Bytes needed to keep the source's own JPEG coefficients, as far as can be told before the crop is known; otherwise
+/// the reason why full resolution is encoded anew.
+fn may_carry(source: &dyn RowSource, recipe: &Recipe, free_bytes: u64) -> std::result::Result<u64, String> {
+    if recipe.reencode {
+        return Err("as asked".into());
+    }
+    if source.info().orientation != Orientation::Upright {
+        return Err("it was turned upright".into());
+    }
+    let bytes = source.coefficient_bytes()?;
+    if bytes > free_bytes {
+        return Err(format!("its coefficients take {} MiB, more than --max-memory leaves", bytes >> 20));
+    }
+    Ok(bytes)
+}
+
+/// Hands the source's own JPEG coefficients to `writer` as full-resolution tiles, where no pixel changes.
+fn carry(
+    path: &Path,
+    rect: Rect,
+    tile_px: u32,
+    context: &Context,
+    writer: &mut ptiff::Writer,
+) -> Result<FullResolution> {
+    let reencoded = |reason: &str| Ok(FullResolution::Reencoded(reason.into()));
+    let coefficients = match decode::jpeg::coefficients(path, &context.limits) {
+        Ok(coefficients) => coefficients,
+        Err(error) if error.kind == ErrorKind::Unsupported => return reencoded(&error.message),
+        Err(error) => return Err(error),
+    };
+    let mcu = coefficients.mcu();
+    if !rect.x.is_multiple_of(mcu.width) || !rect.y.is_multiple_of(mcu.height) {
+        return reencoded("the crop does not start on the JPEG's block grid");
+    }
+    let subsampling = (!coefficients.is_gray()).then(|| coefficients.subsampling());
+    writer.carry_level0(ptiff::Carried { tables: coefficients.tables().to_vec(), subsampling })?;
+    let (across, down) = (rect.width.div_ceil(tile_px), rect.height.div_ceil(tile_px));
+    for row in 0..down {
+        let tiles: Vec<Result<Vec<u8>>> = context.pool.install(|| {
+            let cut = |column| {
+                let mut stream = Vec::new();
+                coefficients.cut_tile(rect, column, row, tile_px, &mut stream).map(|()| stream)
+            };
+            (0..across).into_par_iter().map(cut).collect()
+        });
+        for (column, tile) in tiles.into_iter().enumerate() {
+            writer.write_carried_tile(row as usize * across as usize + column, &tile?)?;
+        }
+    }
+    Ok(FullResolution::Carried)
+}
+
 /// Reads, computes and compresses band by band; the next band is decoded while this one is worked on.
 fn stream(
     source: &mut dyn RowSource,
     rect: Rect,
     plan: &Arc<pyramid::Plan>,
     band: &Band,
+    skip_full: bool,
     context: &Context,
     compute: Compute<'_>,
     writer: &mut ptiff::Writer,
@@ -262,7 +346,9 @@ fn stream(
         let decoded = context.pool.in_place_scope(|scope| {
             scope.spawn(|_| {
                 computed = (|| {
-                    writer.write_rows(0, &current)?;
+                    if !skip_full {
+                        writer.write_rows(0, &current)?;
+                    }
                     executor.push(&current, &mut |level, _, rows| writer.write_rows(level, rows))
                 })();
             });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::batch;
-use super::pipeline::{self, Context, Converted, Recipe};
+use super::pipeline::{self, Context, Converted, FullResolution, Recipe};
 use crate::catalog::{
     Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, Handle, JobRecord, Library, LogEntry, LogType,
     NewDerivative, Settings, TaskOutcome,
@@ -404,6 +404,11 @@ pub fn describe(converted: &Converted) -> String {
         converted.elapsed.as_secs_f64(),
         converted.backend
     );
+    match &converted.full_resolution {
+        FullResolution::Encoded => {}
+        FullResolution::Carried => text.push_str(", full resolution carried over without loss"),
+        FullResolution::Reencoded(reason) => text.push_str(&format!(", full resolution encoded anew: {reason}")),
+    }
     if let Some(crop) = converted.crop {
         text.push_str(&format!(
             ", cropped by {} left, {} right, {} top, {} bottom",

@@ -90,6 +90,13 @@ impl Decoder {
         super::coefficients::transferable(self.header(), self.encoding())
     }
 
+    /// Bytes that [`Coefficients::read`](super::Coefficients::read) holds at its peak: libjpeg's arrays, the copy of
+    /// them with its masks, and the file.
+    pub fn coefficient_bytes(&self) -> u64 {
+        let arrays = self.header().coefficient_bytes();
+        2 * arrays + arrays / 16 + self.session.data().len() as u64
+    }
+
     /// Bytes held while decoding: the file, row buffers and, with more than one scan, all coefficients.
     pub fn working_bytes(&self) -> u64 {
         let header = self.header();
