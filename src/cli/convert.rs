@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use reprise::engine::{Backend, Context, Converted, batch, pipeline};
+use reprise::engine::{Backend, Context, batch, pipeline};
 use reprise::error::{Error, Result, Stage};
 use walkdir::WalkDir;
 
@@ -39,7 +39,7 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
                     for warning in &converted.warnings {
                         progress.complain(format_args!("warning: {}: {warning}", pair.input.display()));
                     }
-                    progress.line(format_args!("{}", describe(&pair, &converted)));
+                    progress.line(format_args!("{} → {}  {converted}", pair.input.display(), pair.output.display()));
                 }
                 Err(error) => {
                     failed += 1;
@@ -67,22 +67,6 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
 /// Opens the backend and says why the CPU is used, if a GPU was not found.
 pub fn context(machine: &MachineArgs) -> Result<Context> {
     Context::new(Backend::open(machine.backend())?, machine.max_memory, machine.threads())
-}
-
-fn describe(pair: &Pair, converted: &Converted) -> String {
-    format!(
-        "{} → {}  {} × {} px, {}, {} levels, {}, {}, {:.2} s, {}",
-        pair.input.display(),
-        pair.output.display(),
-        converted.size.width,
-        converted.size.height,
-        converted.format,
-        converted.written.levels,
-        converted.written.compression,
-        output::bytes(converted.written.bytes),
-        converted.elapsed.as_secs_f64(),
-        converted.backend,
-    )
 }
 
 /// One image to convert.

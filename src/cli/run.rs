@@ -143,7 +143,7 @@ impl Watcher {
         let (handle, name) = (&planned.handle, name(planned));
         match outcome {
             Outcome::Converted(converted) => {
-                self.progress.line(format_args!("ok    {handle:<8} {name}: {}", reprocess::describe(converted)));
+                self.progress.line(format_args!("ok    {handle:<8} {name}: {}", converted));
                 for warning in &converted.warnings {
                     self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
                 }

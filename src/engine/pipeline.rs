@@ -109,6 +109,26 @@ pub struct Converted {
     pub elapsed: Duration,
 }
 
+/// One line for people and logs.
+impl std::fmt::Display for Converted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let levels = self.written.levels;
+        write!(f, "{} × {} px, {}, ", self.size.width, self.size.height, self.format)?;
+        write!(f, "{levels} level{}, {}, ", if levels == 1 { "" } else { "s" }, self.written.compression)?;
+        write!(f, "{} bytes, {:.2} s, {}", self.written.bytes, self.elapsed.as_secs_f64(), self.backend)?;
+        match &self.full_resolution {
+            FullResolution::Encoded => {}
+            FullResolution::Carried => f.write_str(", full resolution carried over without loss")?,
+            FullResolution::Reencoded(reason) => write!(f, ", full resolution encoded anew: {reason}")?,
+        }
+        if let Some(crop) = self.crop {
+            let Insets { left, right, top, bottom } = crop;
+            write!(f, ", cropped by {left} left, {right} right, {top} top, {bottom} bottom")?;
+        }
+        Ok(())
+    }
+}
+
 /// Converts the original at `path` to a pyramid TIFF at `output`, replacing what is there only when all went well.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::batch;
-use super::pipeline::{self, Context, Converted, FullResolution, Recipe};
+use super::pipeline::{self, Context, Converted, Recipe};
 use crate::catalog::{
     Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, Handle, JobRecord, Library, LogEntry, LogType,
     NewDerivative, Settings, TaskOutcome,
@@ -347,7 +347,7 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
     let end = LogEntry::new(LogType::FileEnd, name);
     match (outcome, &planned.asset, &planned.action) {
         (Outcome::Converted(converted), Some(asset), Action::Convert { crop, publish, .. }) => {
-            let mut done = LogEntry::new(LogType::ReoptimizeSuccess, describe(converted));
+            let mut done = LogEntry::new(LogType::ReoptimizeSuccess, converted.to_string());
             for warning in &converted.warnings {
                 done = done.with(LogType::UploadWarning, warning.clone());
             }
@@ -388,34 +388,6 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
         }
         (Outcome::Converted(_), ..) => unreachable!("only a planned conversion converts"),
     }
-}
-
-/// One line for the log.
-pub fn describe(converted: &Converted) -> String {
-    let mut text = format!(
-        "{} × {} px, {}, {} level{}, {}, {} bytes, {:.2} s, {}",
-        converted.size.width,
-        converted.size.height,
-        converted.format,
-        converted.written.levels,
-        if converted.written.levels == 1 { "" } else { "s" },
-        converted.written.compression,
-        converted.written.bytes,
-        converted.elapsed.as_secs_f64(),
-        converted.backend
-    );
-    match &converted.full_resolution {
-        FullResolution::Encoded => {}
-        FullResolution::Carried => text.push_str(", full resolution carried over without loss"),
-        FullResolution::Reencoded(reason) => text.push_str(&format!(", full resolution encoded anew: {reason}")),
-    }
-    if let Some(crop) = converted.crop {
-        text.push_str(&format!(
-            ", cropped by {} left, {} right, {} top, {} bottom",
-            crop.left, crop.right, crop.top, crop.bottom
-        ));
-    }
-    text
 }
 
 /// What a job asks for beyond what this version does, one sentence each.
