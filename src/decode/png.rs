@@ -36,11 +36,14 @@ struct PngSource {
     working_bytes: u64,
 }
 
+/// Buffer for the walk over the chunks, which reads heads and skips data.
+const WALK_BUFFER_BYTES: usize = 512;
+
 /// Opens a PNG. Of an APNG the default image is read.
-pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
-    let mut buffered = BufReader::with_capacity(BUFFER_BYTES, file);
-    let chunks = Chunks::read(&mut buffered, limits)?;
-    buffered.seek(SeekFrom::Start(0)).map_err(|e| io_error(e, Stage::Open, "the header"))?;
+pub(super) fn open(mut file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
+    let chunks = Chunks::read(&mut BufReader::with_capacity(WALK_BUFFER_BYTES, &file), limits)?;
+    file.seek(SeekFrom::Start(0)).map_err(|e| io_error(e, Stage::Open, "the header"))?;
+    let buffered = BufReader::with_capacity(BUFFER_BYTES, file);
 
     // The widest row has four 16-bit samples; the decoder holds a few rows and keeps one EXIF block of its own.
     let row_bytes = u64::from(chunks.size.width) * 8 + 1;
@@ -158,7 +161,7 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn read(reader: &mut BufReader<File>, limits: &Limits) -> Result<Chunks> {
+    fn read(reader: &mut BufReader<&File>, limits: &Limits) -> Result<Chunks> {
         let mut start = [0; 33];
         reader.read_exact(&mut start).map_err(|e| io_error(e, Stage::Open, "the PNG header"))?;
         if &start[12..16] != b"IHDR" {
@@ -204,7 +207,7 @@ impl Chunks {
         Ok(())
     }
 
-    fn walk(&mut self, reader: &mut BufReader<File>, limits: &Limits) -> std::io::Result<()> {
+    fn walk(&mut self, reader: &mut BufReader<&File>, limits: &Limits) -> std::io::Result<()> {
         let file_bytes = reader.get_ref().metadata()?.len();
         let mut physical = None;
         let mut exif = None;

@@ -106,9 +106,14 @@ mod tests {
 
     #[test]
     fn bytes_change_unit_at_a_thousand() {
-        for (bytes, text) in
-            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"), (3_449_000_000, "3.4 GB")]
-        {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (3_449_000_000, "3.4 GB"),
+        ] {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
     }

@@ -276,11 +276,7 @@ fn write_card(page: &mut String, asset: &ReportAsset) -> std::fmt::Result {
     write_figure(page, "After", &output, asset, asset.after_png.as_deref(), None)?;
     page.push_str("</div>\n");
     if let Some((rect, _)) = crop {
-        writeln!(
-            page,
-            "<p class=\"facts\">Cropped to {} × {} at {}, {}</p>",
-            rect.width, rect.height, rect.x, rect.y
-        )?;
+        writeln!(page, "<p class=\"facts\">Cropped to {} × {} at {}, {}</p>", rect.width, rect.height, rect.x, rect.y)?;
     }
     if let Some(error) = &asset.error {
         writeln!(page, "<p class=\"error\"><bdi>{}</bdi></p>", Text(error))?;
@@ -496,10 +492,8 @@ mod tests {
     fn sample_page() {
         let path = std::env::var_os("REPORT_SAMPLE").expect("REPORT_SAMPLE names the file to write");
         let picture = |name: &str| std::fs::read(std::path::Path::new("samples/originals").join(name)).ok();
-        let gray = thumbnail_png(
-            &Raster::zeroed(PixelFormat::new(Color::Gray, false, Depth::U8), Size::new(90, 120)),
-            512,
-        );
+        let gray =
+            thumbnail_png(&Raster::zeroed(PixelFormat::new(Color::Gray, false, Depth::U8), Size::new(90, 120)), 512);
         let mut assets = Vec::new();
         for (n, (name, kind, width, height)) in [
             ("02-mug-cutout.png", "PNG, 8-bit RGB with alpha", 960, 960),
@@ -528,7 +522,8 @@ mod tests {
         (failed.output, failed.after_png, failed.crop) = (None, None, None);
         failed.handle = "a|5".into();
         failed.before_png = gray.ok();
-        failed.error = Some("a|5 broken-file.jpg: decode: the file ends in row 312 of 1200; restore the original".into());
+        failed.error =
+            Some("a|5 broken-file.jpg: decode: the file ends in row 312 of 1200; restore the original".into());
         assets.push(failed);
         let job = ReportJob {
             name: "Sharpen the autumn catalogue".into(),

@@ -698,6 +698,43 @@ fn no_damage_panics() {
     }
 }
 
+/// Tags with values that no writer would choose, alone and in pairs.
+#[test]
+fn no_odd_directory_panics() {
+    const TAGS: [u16; 26] = [
+        254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 282, 284, 292, 296, 317, 320, 322, 323, 324,
+        325, 338, 339, 347,
+    ];
+    const VALUES: [u32; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 31, 255, 32773, 65535, 0x7fff_ffff, 0xffff_ffff];
+    let mut random = Random(4);
+    for round in 0..4000 {
+        let (bits, samples) = ([1, 4, 8, 16][random.below(4) as usize], 1 + random.below(4) as u16);
+        let mut maker = TiffMaker::new(9, 7).samples(random.below(7) as u16, bits, samples);
+        maker.big_endian = round % 2 == 0;
+        maker.big = round % 3 == 0;
+        maker = maker.short(259, [1, 3, 4, 5, 7, 8, 32773, 50000][random.below(8) as usize]);
+        if round % 5 == 0 {
+            maker = maker.tiles(16, 16);
+        }
+        for _ in 0..1 + random.below(2) {
+            let tag = TAGS[random.below(26) as usize];
+            let count = 1 + random.below(4) as usize;
+            let values: Vec<u32> = (0..count).map(|_| VALUES[random.below(16) as usize]).collect();
+            maker = maker.tag(
+                tag,
+                match random.below(3) {
+                    0 => Values::Longs(values),
+                    1 => Values::Shorts(values.iter().map(|v| *v as u16).collect()),
+                    _ => Values::Rationals(values.iter().map(|v| (*v, 1)).collect()),
+                },
+            );
+        }
+        let data: Vec<u8> = (0..9 * 7 * 8).map(|_| random.next() as u8).collect();
+        let (_folder, path) = file_of(&maker.chunk(data).bytes());
+        read_anything(&path);
+    }
+}
+
 // Memory.
 
 #[test]

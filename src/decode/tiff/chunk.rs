@@ -84,8 +84,8 @@ impl ChunkFormat {
                 Box::new(decoder)
             }
             Codec::Fax3 | Codec::Fax4 => {
-                let width = u16::try_from(self.width)
-                    .map_err(|_| invalid("fax rows of over 65535 pixels cannot be decoded".to_string()))?;
+                let width =
+                    u16::try_from(self.width).map_err(|_| unsupported("fax rows of over 65535 pixels are not read"))?;
                 let decoder = if self.codec == Codec::Fax3 {
                     // Writers leave out the end-of-line code behind the last row; the decoder wants it.
                     let input = input.chain(Cursor::new(&[0, 1]));
@@ -139,6 +139,10 @@ fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidData, message)
 }
 
+fn unsupported(message: &'static str) -> Error {
+    Error::new(ErrorKind::Unsupported, message)
+}
+
 fn invalid_fax() -> Error {
     invalid("the fax code is broken".to_string())
 }
@@ -164,7 +168,7 @@ impl<R: BufRead> LzwReader<R> {
         if let [0, second, ..] = input.fill_buf()?
             && second & 1 == 1
         {
-            return Err(Error::new(ErrorKind::Unsupported, "LZW in the bit order from before TIFF 6.0 is not read"));
+            return Err(unsupported("LZW in the bit order from before TIFF 6.0 is not read"));
         }
         let decoder = Configuration::with_tiff_size_switch(BitOrder::Msb, 8).with_yield_on_full_buffer(true).build();
         Ok(LzwReader { input, decoder })

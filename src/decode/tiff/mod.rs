@@ -204,36 +204,38 @@ fn malformed(message: impl Into<String>) -> Error {
 
 /// The first directory that is neither a reduced image nor a mask, or the first of all.
 fn first_page(container: &Container, warnings: &mut Vec<String>) -> Result<Directory> {
+    let read = |offset| {
+        let directory = container.directory(offset)?;
+        let subfile = container.first(&directory, tag::NEW_SUBFILE_TYPE)?.unwrap_or(0);
+        let old_subfile = container.first(&directory, tag::SUBFILE_TYPE)?.unwrap_or(1);
+        Ok((directory, subfile & 0b101 == 0 && old_subfile != 2))
+    };
     let mut next = container.first_directory;
     let mut seen = BTreeSet::new();
-    let mut first = None;
+    let mut reduced = None;
     let mut page = None;
     let mut pages = 0;
     while next != 0 && seen.len() < MAX_PAGES && seen.insert(next) {
-        let directory = match container.directory(next) {
-            Ok(directory) => directory,
+        let (directory, is_page) = match read(next) {
+            Ok(found) => found,
             Err(error) if seen.len() == 1 => return Err(error),
             Err(error) => {
-                warnings.push(format!("page {} is ignored: {}", seen.len(), error.message));
+                warnings.push(format!("page {} and those behind it are ignored: {}", seen.len(), error.message));
                 break;
             }
         };
         next = directory.next;
-        let subfile = container.first(&directory, tag::NEW_SUBFILE_TYPE)?.unwrap_or(0);
-        let old_subfile = container.first(&directory, tag::SUBFILE_TYPE)?.unwrap_or(1);
-        if subfile & 0b101 == 0 && old_subfile != 2 {
+        if is_page {
             pages += 1;
-            if page.is_none() {
-                page = Some(directory);
-            }
-        } else if first.is_none() && page.is_none() {
-            first = Some(directory);
+            page.get_or_insert(directory);
+        } else {
+            reduced.get_or_insert(directory);
         }
     }
     if pages > 1 {
         warnings.push(format!("holds {pages} pages; only the first is used"));
     }
-    page.or(first).ok_or_else(|| malformed("the TIFF holds no directory"))
+    page.or(reduced).ok_or_else(|| malformed("the TIFF holds no directory"))
 }
 
 /// What the directory says about the image as a whole.
