@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use reprise::catalog::Library;
+use reprise::catalog::{Library, LogPage};
+use reprise::engine::report::Records;
 use reprise::engine::reprocess::{self, Action, Event, Outcome, Planned, RunOptions, Summary};
-use reprise::engine::{Crop, Recipe};
+use reprise::engine::{Context, Crop, Recipe};
 use reprise::error::{Error, Result, Stage};
 use reprise::job::{self, Job};
+use reprise::report::{self, ReportJob};
 use serde_json::json;
 
 use super::Verdict;
@@ -29,7 +31,16 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     let context = context(&args.machine)?;
     let mut watcher = Watcher::new(args.log_format, job.reprocess.assets.len());
     let summary = reprocess::run(&mut library, &job, &context, &options, &mut |event| watcher.on(&event))?;
-    watcher.end(&summary);
+    let records = watcher.end(&summary);
+    if !args.no_report {
+        let path = write_report(args.report.as_deref(), &library, &job, &summary, records, &context)?;
+        match args.log_format {
+            LogFormat::Text => complain(format_args!("report: {}", path.display())),
+            LogFormat::Json => {
+                line(format_args!("{}", json!({ "event": "report", "path": path.display().to_string() })))
+            }
+        }
+    }
     let all_good = summary.converted == summary.total;
     Ok(if all_good { Verdict::AllGood } else { Verdict::SomeFailed })
 }
@@ -105,15 +116,53 @@ fn name(planned: &Planned) -> &str {
     planned.asset.as_ref().map_or("unknown asset", |asset| asset.name.as_str())
 }
 
-/// Turns events into lines and a progress bar.
+/// Writes the report of a run, by default as `reports/<job number>.html` in the library.
+fn write_report(
+    path: Option<&Path>,
+    library: &Library,
+    job: &Job,
+    summary: &Summary,
+    records: Records,
+    context: &Context,
+) -> Result<PathBuf> {
+    let path = path.map_or_else(
+        || library.dir().join("reports").join(format!("{}.html", summary.job.as_str().replace('|', "-"))),
+        Path::to_path_buf,
+    );
+    let log = library.job_log_page(&summary.job, LogPage { offset: 0, limit: 0 })?;
+    let mut messages = job.warnings.clone();
+    messages.extend(reprocess::not_acted_on(job));
+    if records.left_out > 0 {
+        messages
+            .push(format!("{} more assets were done and are not listed here; the job log has them", records.left_out));
+    }
+    let report = ReportJob {
+        name: log.job_name,
+        handle: summary.job.to_string(),
+        description: job.description.clone(),
+        started: format!("{:.0}", log.start_date),
+        seconds: summary.elapsed.as_secs_f64(),
+        backend: context.backend.to_string(),
+        messages,
+    };
+    let page = report::render(&report, &records.into_rows(context));
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
+    }
+    std::fs::write(&path, page).map_err(|e| Error::io(Stage::Encode, &path, e))?;
+    Ok(path)
+}
+
+/// Turns events into lines and a progress bar, and keeps what the report shows.
 struct Watcher {
     format: LogFormat,
     progress: Progress,
+    records: Records,
 }
 
 impl Watcher {
     fn new(format: LogFormat, total: usize) -> Self {
-        Watcher { format, progress: Progress::new(total as u64, "assets") }
+        Watcher { format, progress: Progress::new(total as u64, "assets"), records: Records::default() }
     }
 
     fn on(&mut self, event: &Event<'_>) {
@@ -129,10 +178,12 @@ impl Watcher {
                 json!({ "event": "begin", "jobHandle": job, "totalFileCount": total, "warnings": warnings, "backend": backend.to_string() })
             )),
             (Event::Done { planned, outcome }, LogFormat::Text) => {
+                self.records.add(planned, outcome);
                 self.text(planned, outcome);
                 self.progress.step();
             }
             (Event::Done { planned, outcome }, LogFormat::Json) => {
+                self.records.add(planned, outcome);
                 self.progress.line(format_args!("{}", as_json(planned, outcome)));
                 self.progress.step();
             }
@@ -153,7 +204,7 @@ impl Watcher {
         }
     }
 
-    fn end(self, summary: &Summary) {
+    fn end(self, summary: &Summary) -> Records {
         drop(self.progress);
         let seconds = summary.elapsed.as_secs_f64();
         let megapixels = summary.pixels as f64 / 1e6;
@@ -177,6 +228,7 @@ impl Watcher {
                 megapixels / seconds.max(1e-9),
             )),
         }
+        self.records
     }
 }
 

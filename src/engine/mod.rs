@@ -8,6 +8,7 @@ pub mod batch;
 pub mod ingest;
 pub mod memory;
 pub mod pipeline;
+pub mod report;
 pub mod reprocess;
 
 pub use backend::{Backend, BackendChoice, Used};

@@ -1,6 +1,6 @@
 //! A ReprocessAssetsJob over a library: plan each asset, convert it, record what became of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,16 @@ pub struct Planned {
     /// `None` when the handle names no asset.
     pub asset: Option<Asset>,
     pub action: Action,
+}
+
+impl Planned {
+    /// The file that is going to be written, if one is.
+    pub fn output(&self) -> Option<&Path> {
+        match &self.action {
+            Action::Convert { output, .. } => Some(output),
+            Action::Leave(_) | Action::Fail(_) => None,
+        }
+    }
 }
 
 #[derive(Debug)]

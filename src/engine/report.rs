@@ -1,0 +1,159 @@
+//! What the report of a run shows: one record per asset, with small pictures of original and pyramid.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::pipeline::{Context, Converted};
+use super::reprocess::{Outcome, Planned};
+use crate::catalog::Asset;
+use crate::decode::{self, RowSource};
+use crate::encode::ptiff;
+use crate::error::Result;
+use crate::geometry::{Rect, Size};
+use crate::limits::Limits;
+use crate::ops::pyramid::{self, Executor};
+use crate::ops::resample::{self, Filter};
+use crate::pixel::Raster;
+use crate::report::{ReportAsset, ReportOutput, thumbnail_png};
+
+/// Longest side of a picture in pixels.
+const PICTURE_PX: u32 = 400;
+/// Pictures make the page heavy: so many assets get some, the first ones of the run.
+const PICTURED_ASSETS: usize = 48;
+/// Rows of the table; a page with more than that is no help to a person.
+const LISTED_ASSETS: usize = 10_000;
+
+/// Collects the records of a run while it goes on.
+#[derive(Debug, Default)]
+pub struct Records {
+    records: Vec<Record>,
+    /// Assets beyond what the page lists.
+    pub left_out: usize,
+}
+
+#[derive(Debug)]
+struct Record {
+    row: ReportAsset,
+    /// Original and pyramid, where there is something to show.
+    pictures: Option<(PathBuf, PathBuf)>,
+}
+
+impl Records {
+    /// Takes note of one asset. Failures are listed however many assets there are.
+    pub fn add(&mut self, planned: &Planned, outcome: &Outcome) {
+        if self.records.len() >= LISTED_ASSETS && !matches!(outcome, Outcome::Failed(_)) {
+            self.left_out += 1;
+            return;
+        }
+        let asset = planned.asset.as_ref();
+        let mut row = ReportAsset {
+            handle: planned.handle.to_string(),
+            name: asset.map_or_else(|| String::from("unknown asset"), |a| a.name.clone()),
+            kind: asset.map_or_else(String::new, kind),
+            original_size: asset.and_then(|a| Some(Size::new(a.width?, a.height?))),
+            original_bytes: asset.map_or(0, |a| a.size_bytes),
+            output: None,
+            crop: None,
+            before_png: None,
+            after_png: None,
+            seconds: 0.0,
+            backend: String::new(),
+            warnings: Vec::new(),
+            error: None,
+        };
+        let mut pictures = None;
+        match (outcome, planned.output()) {
+            (Outcome::Converted(converted), Some(output)) => {
+                complete(&mut row, converted, output);
+                pictures = asset.map(|a| (a.path.clone(), output.to_path_buf()));
+            }
+            (Outcome::Converted(_), None) => {}
+            (Outcome::Left(reason), _) => row.error = Some(reason.clone()),
+            (Outcome::Failed(error), _) => row.error = Some(error.to_string()),
+        }
+        self.records.push(Record { row, pictures });
+    }
+
+    /// The rows in the order of their handles, the first ones with pictures. A picture that cannot be made is left
+    /// out: the report must not fail a run that is done.
+    pub fn into_rows(mut self, context: &Context) -> Vec<ReportAsset> {
+        self.records.sort_by(|a, b| (a.row.handle.len(), &a.row.handle).cmp(&(b.row.handle.len(), &b.row.handle)));
+        let limits = &context.limits;
+        context.pool.install(|| {
+            self.records.par_iter_mut().take(PICTURED_ASSETS).for_each(|record| {
+                let Some((original, pyramid)) = &record.pictures else { return };
+                record.row.before_png =
+                    before(original, limits).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
+                record.row.after_png = after(pyramid).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
+            });
+        });
+        self.records.into_iter().map(|record| record.row).collect()
+    }
+}
+
+fn kind(asset: &Asset) -> String {
+    match &asset.format {
+        Some(format) => format!("{}, {format}", asset.kind.name()),
+        None => asset.kind.name().to_owned(),
+    }
+}
+
+fn complete(row: &mut ReportAsset, converted: &Converted, output: &Path) {
+    row.output = Some(ReportOutput {
+        path: output.display().to_string(),
+        size: converted.size,
+        levels: converted.written.levels as u32,
+        bytes: converted.written.bytes,
+    });
+    row.original_size = Some(converted.original);
+    row.crop = converted.crop.map(|i| Rect {
+        x: i.left,
+        y: i.top,
+        width: converted.size.width,
+        height: converted.size.height,
+    });
+    row.seconds = converted.elapsed.as_secs_f64();
+    row.backend = converted.backend.to_string();
+    row.warnings = converted.warnings.clone();
+}
+
+/// The original, upright and small.
+fn before(path: &Path, limits: &Limits) -> Result<Raster> {
+    let source = decode::open(path, limits)?;
+    let orientation = source.info().orientation;
+    Ok(decode::orient::orient(&shrink(source)?, orientation))
+}
+
+/// Halves a source until it fits the picture, in bands.
+fn shrink(mut source: Box<dyn RowSource>) -> Result<Raster> {
+    let (format, size) = (source.info().format, source.info().size);
+    let levels = pyramid::levels(size, PICTURE_PX);
+    let last = levels.len() - 1;
+    let plan = pyramid::Plan { format, resample: resample::Plan::new(Filter::Box), unsharp: None, levels };
+    let mut small = Raster::empty(format, plan.levels[last].width);
+    let mut executor = pyramid::cpu::CpuExecutor::new(Arc::new(plan));
+    let mut band = Raster::empty(format, size.width);
+    while source.read_rows(&mut band, 64)? > 0 {
+        if last == 0 {
+            small.append_rows(&band, 0..band.height);
+        }
+        executor.push(&band, &mut |level, _, rows| {
+            if level == last {
+                small.append_rows(rows, 0..rows.height);
+            }
+            Ok(())
+        })?;
+        band.set_rows(0);
+    }
+    Ok(small)
+}
+
+/// The largest level of a pyramid that fits the picture, or the smallest there is.
+fn after(path: &Path) -> Result<Raster> {
+    let levels = ptiff::read_structure(path)?.levels;
+    let fits = |size: Size| size.width <= PICTURE_PX && size.height <= PICTURE_PX;
+    let level = levels.iter().position(|level| fits(level.size)).unwrap_or(levels.len() - 1);
+    ptiff::read_level(path, level)
+}
