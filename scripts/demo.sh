@@ -34,7 +34,7 @@ run_job reprocess.xml reprocess.html
 say "Job 2, JSON: products on plain ground cropped and cut out"
 run_job cutout.json cutout.html
 
-say "Job log"
+say "Jobs"
 "$reprise" log "$library"
 
 say "Where the results are"
@@ -42,7 +42,7 @@ cat <<END
   pyramid TIFFs    $(find "$library/pyramids" -name '*.tif' | wc -l) files in $library/pyramids/
   reports          $ROOT/$library/reports/reprocess.html
                    $ROOT/$library/reports/cutout.html   (pictures before and after; open them in a browser)
-  job log          $reprise log $library
+  job log          $reprise log $library 'j|1'
   assets           $reprise assets $library
 END
 exit "$outcome"
