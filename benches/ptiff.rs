@@ -22,7 +22,7 @@ fn main() {
     divan::main();
 }
 
-/// Slopes, waves and a little grain: compresses about as well as a photograph.
+/// Slopes, waves and a little grain.
 fn level(size: Size) -> Raster {
     let mut raster = Raster::zeroed(RGB, size);
     let mut state = 1u32;
