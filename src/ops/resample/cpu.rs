@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{AFTER, BEFORE, Plan, TAP_BITS, TAPS};
@@ -158,9 +159,9 @@ fn narrow(plan: &Plan, shape: Shape, rows: &[u8], out: &mut [u8]) {
         |lanes, (task, out)| {
             for (row, out) in out.chunks_exact_mut(shape.out_stride()).enumerate() {
                 let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| &rows[y * stride..][..stride]);
-                weights.columns(&taps, lanes.row_mut());
+                narrow_columns(&weights, &taps, lanes.row_mut());
                 lanes.split();
-                weights.along(lanes, out);
+                narrow_along(&weights, lanes, out);
             }
         },
     );
@@ -181,40 +182,43 @@ impl NarrowWeights {
         let low = std::array::from_fn(|k| taps[k] - 128 * high[k]);
         NarrowWeights { taps, high, low }
     }
+}
 
-    /// `t − 8160`, in Q6.
-    fn columns(&self, rows: &[&[u8]; TAPS], out: &mut [i16]) {
-        let len = out.len();
-        let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| &row[..len]);
-        let [h0, h1, h2, h3] = self.high;
-        let [l0, l1, l2, l3] = self.low;
-        let pair = |a: u8, b: u8| i16::from(a) + i16::from(b) - 255;
-        for x in 0..len {
-            let p0 = pair(r0[x], r7[x]);
-            let p1 = pair(r1[x], r6[x]);
-            let p2 = pair(r2[x], r5[x]);
-            let p3 = pair(r3[x], r4[x]);
-            let high = h0 * p0 + h1 * p1 + h2 * p2 + h3 * p3;
-            let low = l0 * p0 + l1 * p1 + l2 * p2 + l3 * p3;
-            // (128·high + low + 2^7) >> 8, without leaving 16 bits.
-            out[x] = (high + (low >> 7) + 1) >> 1;
-        }
+/// `t − 8160`, in Q6.
+#[multiversion(targets("x86_64+avx2"))]
+fn narrow_columns(weights: &NarrowWeights, rows: &[&[u8]; TAPS], out: &mut [i16]) {
+    let len = out.len();
+    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| &row[..len]);
+    let [h0, h1, h2, h3] = weights.high;
+    let [l0, l1, l2, l3] = weights.low;
+    let pair = |a: u8, b: u8| i16::from(a) + i16::from(b) - 255;
+    for x in 0..len {
+        let p0 = pair(r0[x], r7[x]);
+        let p1 = pair(r1[x], r6[x]);
+        let p2 = pair(r2[x], r5[x]);
+        let p3 = pair(r3[x], r4[x]);
+        let high = h0 * p0 + h1 * p1 + h2 * p2 + h3 * p3;
+        let low = l0 * p0 + l1 * p1 + l2 * p2 + l3 * p3;
+        // (128·high + low + 2^7) >> 8, without leaving 16 bits.
+        out[x] = (high + (low >> 7) + 1) >> 1;
     }
+}
 
-    fn along(&self, lanes: &Lanes<i16>, out: &mut [u8]) {
-        let len = out.len();
-        let [t0, t1, t2, t3, t4, t5, t6, t7]: [&[i16]; TAPS] = std::array::from_fn(|k| lanes.tap(k, len));
-        let [w0, w1, w2, w3] = self.taps;
-        let product = |w: i16, a: i16, b: i16| i32::from(w) * i32::from(a + b);
-        for x in 0..len {
-            let sum = product(w0, t0[x], t7[x])
-                + product(w1, t1[x], t6[x])
-                + product(w2, t2[x], t5[x])
-                + product(w3, t3[x], t4[x]);
-            // 8160 in Q6 by weights in Q14 of sum 1.
-            let sum = sum + (8160 << TAP_BITS);
-            out[x] = ((sum + (1 << 19)) >> 20).clamp(0, 255) as u8;
-        }
+/// One output row from column sums less 8160.
+#[multiversion(targets("x86_64+avx2"))]
+fn narrow_along(weights: &NarrowWeights, lanes: &Lanes<i16>, out: &mut [u8]) {
+    let len = out.len();
+    let [t0, t1, t2, t3, t4, t5, t6, t7]: [&[i16]; TAPS] = std::array::from_fn(|k| lanes.tap(k, len));
+    let [w0, w1, w2, w3] = weights.taps;
+    let product = |w: i16, a: i16, b: i16| i32::from(w) * i32::from(a + b);
+    for x in 0..len {
+        let sum = product(w0, t0[x], t7[x])
+            + product(w1, t1[x], t6[x])
+            + product(w2, t2[x], t5[x])
+            + product(w3, t3[x], t4[x]);
+        // 8160 in Q6 by weights in Q14 of sum 1.
+        let sum = sum + (8160 << TAP_BITS);
+        out[x] = ((sum + (1 << 19)) >> 20).clamp(0, 255) as u8;
     }
 }
 
@@ -302,6 +306,7 @@ impl Ring {
 }
 
 /// `t` of 16-bit work values.
+#[multiversion(targets("x86_64+avx2"))]
 fn wide_columns(plan: &Plan, rows: &[&[u16]; TAPS], out: &mut [i32]) {
     let len = out.len();
     let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| &row[..len]);
@@ -323,6 +328,7 @@ fn wide_columns(plan: &Plan, rows: &[&[u16]; TAPS], out: &mut [i32]) {
 }
 
 /// Hands every filtered value of the row, not yet clamped, to `put`.
+#[multiversion(targets("x86_64+avx2"))]
 fn wide_along(plan: &Plan, lanes: &Lanes<i32>, mut put: impl FnMut(usize, i32)) {
     let len = lanes.even.len() - (TAPS / 2 - 1) * lanes.channels;
     let [t0, t1, t2, t3, t4, t5, t6, t7]: [&[i32]; TAPS] = std::array::from_fn(|k| lanes.tap(k, len));

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::Plan;
@@ -13,8 +14,10 @@ use crate::geometry::Size;
 use crate::ops::premultiply::{Premultiply, color_back, premultiply};
 use crate::pixel::{Color, PixelFormat, Raster, Samples};
 
-/// Samples of a wide kernel whose sums are built at once, in registers.
-const BLOCK: usize = 32;
+/// Samples whose sums over a wide kernel are built at once.
+const BLOCK: usize = 1024;
+/// Pairs of taps of a wide kernel that are added at once.
+const PAIRS: usize = 4;
 
 /// Appends rows `out_rows` of the same level, sharpened, to `out`, which has `window`'s width and format.
 ///
@@ -115,13 +118,13 @@ impl Tap for u16 {
 fn sharpen_rows<S: Work>(plan: &Plan, format: PixelFormat, size: Size, samples: &[S], offset: usize, out: &mut [S]) {
     let width = size.width as usize;
     let stride = width * format.channels();
-    let pixel = Pixel { format, amount: plan.amount as u16, threshold: plan.threshold };
+    let pixel = Pixel { amount: plan.amount as u16, threshold: plan.threshold };
     // Luma of gray is gray.
     let monochrome = plan.monochrome && format.color != Color::Gray;
     if !format.alpha && !monochrome {
         let rows = Rows { taps: samples, channels: format.channels(), width, offset };
         blurred_rows(plan, rows, out, stride, |y, blurred, out| {
-            pixel.sharpen(&samples[y * stride..][..stride], blurred, out);
+            sharpen_samples(&pixel, &samples[y * stride..][..stride], blurred, out);
         });
         return;
     }
@@ -129,17 +132,20 @@ fn sharpen_rows<S: Work>(plan: &Plan, format: PixelFormat, size: Size, samples: 
     let work_stride = width * channels;
     let mut work = vec![0u16; samples.len() / stride * work_stride];
     work.par_chunks_mut(work_stride).zip(samples.par_chunks(stride)).for_each(|(work, row)| {
-        if monochrome {
-            pixel.lumas(row, work);
-        } else {
-            premultiply(row, channels, work);
+        match (monochrome, format.channels()) {
+            (false, _) => premultiply(row, channels, work),
+            (true, 3) => lumas::<S, 3>(format, row, work),
+            (true, 4) => lumas::<S, 4>(format, row, work),
+            (true, 5) => lumas::<S, 5>(format, row, work),
+            (true, _) => unreachable!("gray is its own luma"),
         }
     });
     blurred_rows(plan, Rows { taps: &work, channels, width, offset }, out, stride, |y, blurred, out| {
         let row = &samples[y * stride..][..stride];
         let work = &work[y * work_stride..][..work_stride];
         match (format.alpha, format.color, monochrome) {
-            (false, ..) => pixel.sharpen_luma(row, work, blurred, out),
+            (false, Color::Cmyk, _) => sharpen_luma::<S, 4>(&pixel, row, work, blurred, out),
+            (false, ..) => sharpen_luma::<S, 3>(&pixel, row, work, blurred, out),
             (true, Color::Gray, _) => pixel.sharpen_with_alpha::<S, 2, 2>(row, work, blurred, out),
             (true, Color::Rgb, false) => pixel.sharpen_with_alpha::<S, 4, 4>(row, work, blurred, out),
             (true, Color::Rgb, true) => pixel.sharpen_with_alpha::<S, 4, 2>(row, work, blurred, out),
@@ -204,6 +210,7 @@ fn rounded<T: Tap>(sum: u32) -> u16 {
 }
 
 /// A halo of `H`, known to the compiler: all taps of one sample at once.
+#[multiversion(targets("x86_64+avx2"))]
 fn narrow_sums<'a, T: Tap + 'a, const H: usize>(weights: &[u16], tap: impl Fn(usize) -> &'a [T], out: &mut [u16]) {
     let len = out.len();
     let center = &tap(H)[..len];
@@ -219,26 +226,44 @@ fn narrow_sums<'a, T: Tap + 'a, const H: usize>(weights: &[u16], tap: impl Fn(us
     }
 }
 
-/// Any halo: one tap after the other, for a block of samples at a time.
+/// Any halo: sums of a block of samples, which stay in cache while pairs of taps are added, a few at once.
 fn wide_sums<'a, T: Tap + 'a>(weights: &[u16], tap: impl Fn(usize) -> &'a [T], out: &mut [u16]) {
     let halo = weights.len() - 1;
-    let blocked = out.len() - out.len() % BLOCK;
-    for start in (0..blocked).step_by(BLOCK) {
-        let block = |k: usize| tap(k)[start..].first_chunk::<BLOCK>().expect("a whole block is left");
-        let mut sums = block(halo).map(|value| T::single(weights[0], value));
-        for (k, weight) in weights.iter().enumerate().skip(1) {
-            let (before, after) = (block(halo - k), block(halo + k));
-            for x in 0..BLOCK {
-                sums[x] += T::pair(*weight, before[x], after[x]);
-            }
+    let mut sums = [0; BLOCK];
+    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+        let start = block * BLOCK;
+        let sums = &mut sums[..out.len()];
+        for (sum, value) in sums.iter_mut().zip(&tap(halo)[start..]) {
+            *sum = T::single(weights[0], *value);
         }
-        for (out, sum) in out[start..].iter_mut().zip(sums) {
-            *out = rounded::<T>(sum);
+        let mut first = 1;
+        while first + PAIRS <= weights.len() {
+            let before = std::array::from_fn(|k| &tap(halo - first - k)[start..]);
+            let after = std::array::from_fn(|k| &tap(halo + first + k)[start..]);
+            add_pairs::<T, PAIRS>(&weights[first..], before, after, sums);
+            first += PAIRS;
+        }
+        for (k, weight) in weights.iter().enumerate().skip(first) {
+            add_pairs::<T, 1>(&[*weight], [&tap(halo - k)[start..]], [&tap(halo + k)[start..]], sums);
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = rounded::<T>(*sum);
         }
     }
-    for x in blocked..out.len() {
-        let pairs = (1..=halo).map(|k| T::pair(weights[k], tap(halo - k)[x], tap(halo + k)[x]));
-        out[x] = rounded::<T>(T::single(weights[0], tap(halo)[x]) + pairs.sum::<u32>());
+}
+
+/// Adds `N` pairs of taps to every sum.
+#[multiversion(targets("x86_64+avx2"))]
+fn add_pairs<T: Tap, const N: usize>(weights: &[u16], before: [&[T]; N], after: [&[T]; N], sums: &mut [u32]) {
+    let len = sums.len();
+    let weights: [u16; N] = std::array::from_fn(|k| weights[k]);
+    let (before, after) = (before.map(|values| &values[..len]), after.map(|values| &values[..len]));
+    for x in 0..len {
+        let mut sum = sums[x];
+        for k in 0..N {
+            sum += T::pair(weights[k], before[k][x], after[k][x]);
+        }
+        sums[x] = sum;
     }
 }
 
@@ -253,7 +278,6 @@ fn replicate_ends(row: &mut [u16], pad: usize, channels: usize) {
 
 /// What happens to the pixels of one row.
 struct Pixel {
-    format: PixelFormat,
     amount: u16,
     threshold: u32,
 }
@@ -261,32 +285,13 @@ struct Pixel {
 impl Pixel {
     /// Whether a work value differs enough from its surroundings, and what is then added to it, else 0.
     /// Without branches, and with products of 16-bit factors.
+    #[inline]
     fn change(&self, value: u16, blurred: u16, unit: u32) -> (bool, i32) {
         let distance = value.abs_diff(blurred);
         let passes = u32::from(distance) > self.threshold * unit;
         let product = (u32::from(self.amount) * u32::from(distance)) as i32;
         let signed = if value < blurred { -product } else { product };
         (passes, if passes { (signed + (1 << 11)) >> 12 } else { 0 })
-    }
-
-    /// Every sample for itself. A change of 0 gives back the sample.
-    fn sharpen<S: Work>(&self, row: &[S], blurred: &[u16], out: &mut [S]) {
-        for ((sample, blurred), out) in row.iter().zip(blurred).zip(out) {
-            let (_, change) = self.change(sample.value(), *blurred, S::UNIT);
-            *out = S::back((i32::from(sample.value()) + change).clamp(0, S::SCALE));
-        }
-    }
-
-    /// Monochrome without alpha.
-    fn sharpen_luma<S: Work>(&self, row: &[S], lumas: &[u16], blurred: &[u16], out: &mut [S]) {
-        let channels = self.format.channels();
-        let pixels = row.chunks_exact(channels).zip(out.chunks_exact_mut(channels));
-        for ((pixel, out), (luma, blurred)) in pixels.zip(lumas.iter().zip(blurred)) {
-            let (_, change) = self.change(*luma, *blurred, S::UNIT);
-            for (sample, out) in pixel.iter().zip(out) {
-                *out = S::back((i32::from(sample.value()) + change).clamp(0, S::SCALE));
-            }
-        }
     }
 
     /// With alpha: `C` channels, of which `B` values were blurred: all of them, or luma and alpha.
@@ -317,35 +322,47 @@ impl Pixel {
             out[C - 1] = S::alpha_back(new_alpha);
         }
     }
+}
 
-    /// The luma of every pixel, each followed by its alpha where there is one.
-    fn lumas<S: Work>(&self, row: &[S], work: &mut [u16]) {
-        let (channels, components) = (self.format.channels(), self.format.color.components());
-        let work_channels = 1 + usize::from(self.format.alpha);
-        for (pixel, work) in row.chunks_exact(channels).zip(work.chunks_exact_mut(work_channels)) {
-            let mut values = [0; 4];
-            if self.format.alpha {
-                let alpha = pixel[components].into();
-                for (value, sample) in values.iter_mut().zip(&pixel[..components]) {
-                    *value = S::color((*sample).into(), alpha).into();
-                }
-                work[1] = S::alpha(alpha);
-            } else {
-                for (value, sample) in values.iter_mut().zip(pixel) {
-                    *value = sample.value().into();
-                }
-            }
-            work[0] = luma(self.format.color, values);
+/// The luma of every pixel of `C` channels, each followed by its alpha where there is one.
+fn lumas<S: Work, const C: usize>(format: PixelFormat, row: &[S], work: &mut [u16]) {
+    let work_channels = 1 + usize::from(format.alpha);
+    for (pixel, work) in row.as_chunks::<C>().0.iter().zip(work.chunks_exact_mut(work_channels)) {
+        if format.alpha {
+            let alpha = pixel[C - 1].into();
+            work[0] = luma(format.color, pixel.map(|sample| S::color(sample.into(), alpha)));
+            work[1] = S::alpha(alpha);
+        } else {
+            work[0] = luma(format.color, pixel.map(S::value));
         }
     }
 }
 
-/// The one value that stands for the colour components.
-fn luma(color: Color, [a, b, c, black]: [u32; 4]) -> u16 {
-    let rec601 = (9798 * a + 19235 * b + 3735 * c + (1 << 14)) >> 15;
+/// Without alpha and not in monochrome: every sample for itself. A change of 0 gives back the sample.
+#[multiversion(targets("x86_64+avx2"))]
+fn sharpen_samples<S: Work>(pixel: &Pixel, row: &[S], blurred: &[u16], out: &mut [S]) {
+    for ((sample, blurred), out) in row.iter().zip(blurred).zip(out) {
+        let (_, change) = pixel.change(sample.value(), *blurred, S::UNIT);
+        *out = S::back((i32::from(sample.value()) + change).clamp(0, S::SCALE));
+    }
+}
+
+/// Monochrome without alpha, pixels of `C` channels.
+fn sharpen_luma<S: Work, const C: usize>(pixel: &Pixel, row: &[S], lumas: &[u16], blurred: &[u16], out: &mut [S]) {
+    let pixels = row.as_chunks::<C>().0.iter().zip(out.as_chunks_mut::<C>().0);
+    for ((samples, out), (luma, blurred)) in pixels.zip(lumas.iter().zip(blurred)) {
+        let (_, change) = pixel.change(*luma, *blurred, S::UNIT);
+        *out = samples.map(|sample| S::back((i32::from(sample.value()) + change).clamp(0, S::SCALE)));
+    }
+}
+
+/// The one value that stands for the colour components, which come first.
+fn luma<const C: usize>(color: Color, values: [u16; C]) -> u16 {
+    let values = values.map(u32::from);
+    let rec601 = || (9798 * values[0] + 19235 * values[1] + 3735 * values[2] + (1 << 14)) >> 15;
     match color {
-        Color::Gray => a as u16,
-        Color::Rgb => rec601 as u16,
-        Color::Cmyk => ((rec601 + black + 1) >> 1) as u16,
+        Color::Gray => values[0] as u16,
+        Color::Rgb => rec601() as u16,
+        Color::Cmyk => ((rec601() + values[3] + 1) >> 1) as u16,
     }
 }
