@@ -141,7 +141,7 @@ impl<T: Copy + Default> Lanes<T> {
 
     /// Samples under tap `k`, one for each of the `len` output samples.
     fn tap(&self, k: usize, len: usize) -> &[T] {
-        let lane = if k % 2 == 0 { &self.even } else { &self.odd };
+        let lane = if k.is_multiple_of(2) { &self.even } else { &self.odd };
         &lane[k / 2 * self.channels..][..len]
     }
 }
