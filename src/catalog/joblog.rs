@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::asset::{Asset, asset_type, get_u64, nanoseconds, optional_text, text, timestamp};
 use super::handle::{Handle, HandleKind};
 use super::names::named_enum;
+use super::resume::JobRequest;
 use super::schema::COMPANY;
 use super::store::Library;
 use crate::error::{Error, Result, Stage};
@@ -120,6 +121,8 @@ pub struct JobRecord {
     pub log_type: LogType,
     /// As submitted: repeated handles are counted as duplicates, and each has one task.
     pub assets: Vec<Handle>,
+    /// Kept so that the job can go on after its process died.
+    pub request: Option<JobRequest>,
 }
 
 impl JobRecord {
@@ -132,6 +135,7 @@ impl JobRecord {
             description: String::new(),
             log_type: LogType::BeginReoptimize,
             assets,
+            request: None,
         }
     }
 }
@@ -279,6 +283,11 @@ impl Library {
                 nanoseconds(Timestamp::now()),
             ])?;
         let job_id = transaction.last_insert_rowid();
+        if let Some(JobRequest { document, options }) = &record.request {
+            transaction
+                .prepare_cached("INSERT INTO job_requests (job_id, document, options) VALUES (?, ?, ?)")?
+                .execute(params![job_id, document, options])?;
+        }
         let mut total = 0;
         {
             let mut insert = transaction

@@ -17,6 +17,8 @@ mod finish;
 mod handle;
 mod joblog;
 mod names;
+mod project;
+mod resume;
 mod schema;
 mod store;
 
@@ -28,4 +30,6 @@ pub use handle::{Handle, HandleKind};
 pub use joblog::{
     JobLog, JobRecord, JobState, LogAux, LogEntry, LogPage, LogType, Severity, Task, TaskOutcome, TaskState,
 };
+pub use project::Project;
+pub use resume::JobRequest;
 pub use store::{Library, RunLock, Settings, is_own_file};

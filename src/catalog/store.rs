@@ -19,6 +19,10 @@ pub(super) const PYRAMIDS: &str = "pyramids";
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How often and after what pause the run lock is tried again.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Statements kept prepared; more than this module has.
 const STATEMENT_CACHE: usize = 64;
 
@@ -89,7 +93,18 @@ impl Library {
             .write(true)
             .open(&path)
             .map_err(|error| Error::io(Stage::Catalog, &path, error))?;
-        match file.try_lock() {
+        // Someone who only asks whether a run is under way holds the lock for a moment.
+        let mut tries = 0;
+        let locked = loop {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                locked => break locked,
+            }
+        };
+        match locked {
             Ok(()) => Ok(RunLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::new(
                 ErrorKind::Catalog,
@@ -97,6 +112,24 @@ impl Library {
                 "another run is using this library; wait until it has ended",
             )
             .of(self.dir.display().to_string())),
+            Err(TryLockError::Error(error)) => Err(Error::io(Stage::Catalog, &path, error)),
+        }
+    }
+
+    /// Whether some process holds the library for a run.
+    ///
+    /// # Errors
+    /// `Io` when the lock file cannot be looked at.
+    pub fn is_run_under_way(&self) -> Result<bool> {
+        let path = self.dir.join(LOCK_FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::io(Stage::Catalog, &path, error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(Error::io(Stage::Catalog, &path, error)),
         }
     }
@@ -109,26 +142,24 @@ impl Library {
         while let Some(row) = rows.next()? {
             let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
             // A setting of another version of the program is left alone.
-            if name == RETAIN_PUBLISH_STATE {
-                settings.retain_publish_state = value.parse().map_err(|_| {
-                    Error::new(
-                        ErrorKind::Catalog,
-                        Stage::Catalog,
-                        format!("the setting {name} is {value:?}; it can be true or false"),
-                    )
-                })?;
+            if Settings::NAMES.contains(&name.as_str()) {
+                settings.set(&name, &value).map_err(|e| Error::new(ErrorKind::Catalog, Stage::Catalog, e.message))?;
             }
         }
         Ok(settings)
     }
 
     pub fn set_settings(&mut self, settings: &Settings) -> Result<()> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO settings (company_id, name, value) VALUES (?, ?, ?)
-                 ON CONFLICT DO UPDATE SET value = excluded.value",
-            )?
-            .execute(params![schema::COMPANY, RETAIN_PUBLISH_STATE, settings.retain_publish_state.to_string()])?;
+        let transaction = self.begin()?;
+        for name in Settings::NAMES {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO settings (company_id, name, value) VALUES (?, ?, ?)
+                     ON CONFLICT DO UPDATE SET value = excluded.value",
+                )?
+                .execute(params![schema::COMPANY, name, settings.get(name)?])?;
+        }
+        transaction.commit()?;
         Ok(())
     }
 
@@ -175,6 +206,7 @@ pub struct RunLock {
 }
 
 const RETAIN_PUBLISH_STATE: &str = "retainPublishState";
+const ALLOW_PRIVATE_NOTICES: &str = "allowPrivateNotices";
 
 /// Settings of the company.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -182,6 +214,44 @@ const RETAIN_PUBLISH_STATE: &str = "retainPublishState";
 pub struct Settings {
     /// Whether reprocessing keeps publish marks when the job does not say; false from the start.
     pub retain_publish_state: bool,
+    /// Whether notices may go to private and loopback addresses; false from the start.
+    pub allow_private_notices: bool,
+}
+
+impl Settings {
+    pub const NAMES: &'static [&'static str] = &[RETAIN_PUBLISH_STATE, ALLOW_PRIVATE_NOTICES];
+
+    /// A setting by name, as text.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown name.
+    pub fn get(&self, name: &str) -> Result<String> {
+        match name {
+            RETAIN_PUBLISH_STATE => Ok(self.retain_publish_state.to_string()),
+            ALLOW_PRIVATE_NOTICES => Ok(self.allow_private_notices.to_string()),
+            _ => Err(unknown_setting(name)),
+        }
+    }
+
+    /// Changes a setting by name.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown name or a value that the setting cannot have.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let field = match name {
+            RETAIN_PUBLISH_STATE => &mut self.retain_publish_state,
+            ALLOW_PRIVATE_NOTICES => &mut self.allow_private_notices,
+            _ => return Err(unknown_setting(name)),
+        };
+        *field = value.parse().map_err(|_| {
+            Error::misuse(Stage::Catalog, format!("the setting {name} is {value:?}; it can be true or false"))
+        })?;
+        Ok(())
+    }
+}
+
+fn unknown_setting(name: &str) -> Error {
+    Error::misuse(Stage::Catalog, format!("there is no setting {name:?}; there are {}", Settings::NAMES.join(", ")))
 }
 
 impl From<rusqlite::Error> for Error {

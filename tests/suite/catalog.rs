@@ -235,9 +235,9 @@ mod library {
     #[test]
     fn remembers_settings() {
         let (_dir, mut library) = new_library();
-        assert_eq!(library.settings().unwrap(), Settings { retain_publish_state: false });
-        library.set_settings(&Settings { retain_publish_state: true }).unwrap();
-        library.set_settings(&Settings { retain_publish_state: true }).unwrap();
+        assert_eq!(library.settings().unwrap(), Settings::default());
+        library.set_settings(&Settings { retain_publish_state: true, ..Settings::default() }).unwrap();
+        library.set_settings(&Settings { retain_publish_state: true, ..Settings::default() }).unwrap();
         assert!(Library::open(library.dir()).unwrap().settings().unwrap().retain_publish_state);
         tamper(library.dir(), "UPDATE settings SET value = 'perhaps'");
         assert_error(library.settings(), ErrorKind::Catalog, "perhaps");
