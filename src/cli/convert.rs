@@ -28,8 +28,12 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
         context.lanes(),
         &stop,
         |pair| {
-            pair.check(args.overwrite)?;
-            pipeline::convert(&pair.input, &pair.output, &recipe, &context)
+            let done = pair
+                .check(args.overwrite)
+                .and_then(|()| pipeline::convert(&pair.input, &pair.output, &recipe, &context));
+            // Set by the lane itself, before it takes its next image.
+            stop.fetch_or(args.failures.fail_fast && done.is_err(), Ordering::Relaxed);
+            done
         },
         |pair, result| {
             match result {
@@ -44,9 +48,6 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
                 Err(error) => {
                     failed += 1;
                     progress.complain(format_args!("error: {}", error.of(pair.input.display().to_string())));
-                    if args.failures.fail_fast {
-                        stop.store(true, Ordering::Relaxed);
-                    }
                 }
             }
             progress.step();

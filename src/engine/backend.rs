@@ -79,7 +79,9 @@ impl Backend {
         };
         match Gpu::open(adapters) {
             Ok(gpu) => Ok(Self::gpu(gpu, adapters)),
-            Err(error) if choice == BackendChoice::Auto => Ok(Backend { note: Some(error.message), ..Self::cpu() }),
+            Err(_) if choice == BackendChoice::Auto => {
+                Ok(Backend { note: Some("no hardware GPU".into()), ..Self::cpu() })
+            }
             Err(error) => Err(error),
         }
     }

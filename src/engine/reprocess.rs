@@ -169,7 +169,12 @@ pub fn run(
         planned,
         context.lanes(),
         &stop,
-        |planned| work(planned, context),
+        |planned| {
+            let outcome = work(planned, context);
+            // Set by the lane itself, before it takes its next asset.
+            stop.fetch_or(options.fail_fast && outcome.is_err(), Ordering::Relaxed);
+            outcome
+        },
         |planned, result| {
             let outcome = result.unwrap_or_else(Outcome::Failed);
             match &outcome {
@@ -178,12 +183,7 @@ pub fn run(
                     summary.pixels += converted.original.pixels();
                 }
                 Outcome::Left(_) => summary.left += 1,
-                Outcome::Failed(_) => {
-                    summary.failed += 1;
-                    if options.fail_fast {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                }
+                Outcome::Failed(_) => summary.failed += 1,
             }
             if let Err(error) = recorder.add(&planned, &outcome) {
                 stop.store(true, Ordering::Relaxed);
