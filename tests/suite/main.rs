@@ -3,6 +3,7 @@
 mod catalog;
 mod cli;
 mod decode;
+mod end_to_end;
 mod golden;
 mod hostile;
 mod hostile_files;

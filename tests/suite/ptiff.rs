@@ -590,7 +590,7 @@ fn tool(program: &str, probe: &str) -> Option<Command> {
 }
 
 /// What another program read: one level, or the tags of one directory.
-struct Reading {
+pub struct Reading {
     file: PathBuf,
     reader: String,
     level: usize,
@@ -598,7 +598,7 @@ struct Reading {
 }
 
 /// Reads all levels of `files` with libvips and tifffile; with `raw`, their samples too.
-fn read_elsewhere(files: &[PathBuf], raw_folder: &Path, raw: bool) -> Option<Vec<Reading>> {
+pub fn read_elsewhere(files: &[PathBuf], raw_folder: &Path, raw: bool) -> Option<Vec<Reading>> {
     let python = std::env::var("REPRISE_TEST_PYTHON")
         .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/.deps/venv/bin/python3").into());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/external/read_levels.py");
@@ -647,7 +647,7 @@ fn facts_read(facts: &Value) -> [u64; 5] {
 }
 
 /// Compares what libvips and tifffile read with what was written.
-fn assert_read_exactly(readings: &[Reading], expected: &BTreeMap<PathBuf, Vec<Raster>>) {
+pub fn assert_read_exactly(readings: &[Reading], expected: &BTreeMap<PathBuf, Vec<Raster>>) {
     let mut seen: BTreeMap<(&PathBuf, &String), usize> = BTreeMap::new();
     for Reading { file, reader, level, facts } in readings {
         assert_ne!(reader, "error", "{}: {}", file.display(), facts["error"]);
