@@ -64,6 +64,7 @@ pub enum Command {
     ///
     /// With one input file, OUT may be the new file; otherwise OUT is a folder, and folders given as input keep
     /// their structure in it.
+    #[command(override_usage = "reprise convert [OPTIONS] <IN>... <OUT>")]
     Convert(ConvertArgs),
     /// Print the rectangle that automatic cropping would keep: xOffset yOffset width height
     CropRect(CropRectArgs),
@@ -113,8 +114,6 @@ pub struct ConvertArgs {
     /// Input files and folders, then the output
     #[arg(required = true, num_args = 2.., value_names = ["IN", "OUT"])]
     pub paths: Vec<PathBuf>,
-    #[command(flatten)]
-    pub output: OutputArgs,
     /// Sharpen the levels below full resolution: amount 0-5, radius 0-250 px, threshold 0-255, monochrome 0 or 1
     #[arg(long, value_name = "AMOUNT,RADIUS,THRESHOLD,MONOCHROME", value_parser = parse_unsharp)]
     pub unsharp: Option<Unsharp>,
@@ -141,6 +140,8 @@ pub struct ConvertArgs {
     /// Replace output files that exist; without it they are left alone and reported
     #[arg(long)]
     pub overwrite: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
     #[command(flatten)]
     pub failures: FailureArgs,
     #[command(flatten)]

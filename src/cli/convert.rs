@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use reprise::engine::{Backend, Context, batch, pipeline};
-use reprise::error::{Error, Result, Stage};
+use reprise::error::{Error, ErrorKind, Result, Stage};
 use walkdir::WalkDir;
 
 use super::Verdict;
@@ -22,7 +22,7 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
     let progress = Progress::new(pairs.len() as u64, "images");
     let start = Instant::now();
     let total = pairs.len();
-    let (mut done, mut failed, mut pixels) = (0u64, 0u64, 0u64);
+    let (mut done, mut skipped, mut failed, mut pixels) = (0u64, 0u64, 0u64, 0u64);
     batch::run(
         pairs.into_iter(),
         context.lanes(),
@@ -32,7 +32,7 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
                 .check(args.overwrite)
                 .and_then(|()| pipeline::convert(&pair.input, &pair.output, &recipe, &context));
             // Set by the lane itself, before it takes its next image.
-            stop.fetch_or(args.failures.fail_fast && done.is_err(), Ordering::Relaxed);
+            stop.fetch_or(args.failures.fail_fast && done.as_ref().is_err_and(|e| !pair.skips(e)), Ordering::Relaxed);
             done
         },
         |pair, result| {
@@ -45,6 +45,10 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
                     }
                     progress.line(format_args!("{} → {}  {converted}", pair.input.display(), pair.output.display()));
                 }
+                Err(error) if pair.skips(&error) => {
+                    skipped += 1;
+                    progress.complain(format_args!("skipped: {}", error.of(pair.input.display().to_string())));
+                }
                 Err(error) => {
                     failed += 1;
                     progress.complain(format_args!("error: {}", error.of(pair.input.display().to_string())));
@@ -55,9 +59,10 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
     );
     drop(progress);
     let seconds = start.elapsed().as_secs_f64();
-    let left = total as u64 - done - failed;
+    let left = total as u64 - done - skipped - failed;
     output::complain(format_args!(
-        "{done} of {total} converted, {failed} failed{}; {:.1} megapixels in {seconds:.1} s ({:.1} per second)",
+        "{done} of {total} converted, {failed} failed{}{}; {:.1} megapixels in {seconds:.1} s ({:.1} per second)",
+        if skipped > 0 { format!(", {skipped} skipped") } else { String::new() },
         if left > 0 { format!(", {left} not started") } else { String::new() },
         pixels as f64 / 1e6,
         pixels as f64 / 1e6 / seconds.max(1e-9),
@@ -75,9 +80,16 @@ pub fn context(machine: &MachineArgs) -> Result<Context> {
 struct Pair {
     input: PathBuf,
     output: PathBuf,
+    /// Given by the user, not found in a folder.
+    named: bool,
 }
 
 impl Pair {
+    /// Whether the error only says that a folder holds something else as well.
+    fn skips(&self, error: &Error) -> bool {
+        !self.named && is_no_original(&self.input, error)
+    }
+
     /// Refuses to replace anything that the user did not say may be replaced.
     fn check(&self, overwrite: bool) -> Result<()> {
         if self.output.exists() && !overwrite {
@@ -101,42 +113,42 @@ fn plan_outputs(inputs: &[PathBuf], out: &Path) -> Result<Vec<Pair>> {
         && !out.is_dir()
         && out.extension().is_some_and(|e| e.eq_ignore_ascii_case("tif") || e.eq_ignore_ascii_case("tiff"))
     {
-        let pair = Pair { input: input.clone(), output: out.to_path_buf() };
+        let pair = Pair { input: input.clone(), output: out.to_path_buf(), named: true };
         return refuse_overlap(vec![pair]);
     }
     if out.is_file() {
         return Err(Error::misuse(Stage::Open, "is a file; OUT must be a folder when there is more than one input")
             .of(out.display().to_string()));
     }
-    let mut found: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let mut found: Vec<(PathBuf, PathBuf, bool)> = Vec::new();
     for input in inputs {
         if input.is_dir() {
             for path in files_below(input)? {
                 let below = path.strip_prefix(input).unwrap_or(&path).to_path_buf();
-                found.push((path, below));
+                found.push((path, below, false));
             }
         } else {
             let name = input
                 .file_name()
                 .ok_or_else(|| Error::misuse(Stage::Open, "has no file name").of(input.display().to_string()))?;
-            found.push((input.clone(), name.into()));
+            found.push((input.clone(), name.into(), true));
         }
     }
     if found.is_empty() {
         return Err(Error::misuse(Stage::Open, "no file to convert was found in the given folders"));
     }
     let mut wanted: HashMap<PathBuf, usize> = HashMap::new();
-    for (_, below) in &found {
+    for (_, below, _) in &found {
         *wanted.entry(below.with_extension("tif")).or_default() += 1;
     }
     let mut pairs = Vec::with_capacity(found.len());
-    for (input, below) in found {
+    for (input, below, named) in found {
         let mut name = below.with_extension("tif");
         if wanted[&name] > 1 {
             name = below;
             name.as_mut_os_string().push(".tif");
         }
-        pairs.push(Pair { input, output: out.join(name) });
+        pairs.push(Pair { input, output: out.join(name), named });
     }
     refuse_overlap(pairs)
 }
@@ -160,6 +172,17 @@ fn refuse_overlap(pairs: Vec<Pair>) -> Result<Vec<Pair>> {
         }
     }
     Ok(pairs)
+}
+
+/// Whether a file found in a folder is simply something else than an original: not a format we know, and not named
+/// like one. A text file called `photo.jpg` is a broken original.
+pub fn is_no_original(path: &Path, error: &Error) -> bool {
+    const NAMES: [&str; 20] = [
+        "jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff", "gif", "bmp", "webp", "psd", "psb", "pdf", "eps", "ps",
+        "ai", "indd", "mp4", "mov", "icc",
+    ];
+    let extension = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    error.kind == ErrorKind::Unsupported && !NAMES.contains(&extension.as_str())
 }
 
 /// Files in a folder and below it, hidden ones left out, in the order of their names.

@@ -9,6 +9,7 @@ use reprise::error::{Error, ErrorKind, Result, Stage};
 use reprise::limits::Limits;
 
 use super::Verdict;
+use super::convert::is_no_original;
 use super::output::{bytes, complain, line};
 
 pub fn init(dir: &Path) -> Result<Verdict> {
@@ -37,7 +38,7 @@ pub fn ingest(dir: &Path, paths: &[PathBuf]) -> Result<Verdict> {
             line(format_args!("{}\t{word}\t{}", ingested.handle, path.display()));
         }
         // Folders hold more than originals; a file named by the user is another matter.
-        Err(error) if error.kind == ErrorKind::Unsupported && !paths.iter().any(|named| named == path) => {
+        Err(error) if !paths.iter().any(|named| named == path) && is_no_original(path, &error) => {
             skipped += 1;
             complain(format_args!("skipped: {}", error.of(path.display().to_string())));
         }

@@ -321,6 +321,24 @@ fn convert_honours_every_option() {
 }
 
 #[test]
+fn what_is_no_original_is_skipped_in_folders_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    save(folder, "in/a.png", &png(&scene(RGB, Size::new(20, 20), 1)));
+    save(folder, "in/notes.txt", b"Call the studio.");
+    let run = reprise(folder, &["convert", "in", "out"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("skipped: in/notes.txt") && run.stderr.contains("1 skipped"), "{}", run.stderr);
+    reprise(folder, &["init", "lib"]).good();
+    assert_eq!(reprise(folder, &["ingest", "lib", "in"]).code, 0);
+    // By name it is asked for, and a name that promises an image is a promise.
+    assert_eq!(reprise(folder, &["ingest", "lib", "in/notes.txt"]).code, 1);
+    save(folder, "in/b.jpg", b"Call the studio.");
+    assert_eq!(reprise(folder, &["ingest", "lib", "in"]).code, 1);
+    assert_eq!(reprise(folder, &["convert", "in", "out2"]).code, 1);
+}
+
+#[test]
 fn strip_drops_all_metadata_but_the_profile() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
