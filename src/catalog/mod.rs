@@ -6,6 +6,7 @@
 //! LIB/library.sqlite        the catalog (SQLite, write-ahead log)
 //! LIB/run.lock              held while a job runs
 //! LIB/pyramids/NNNN/…       derivatives, a thousand assets to a folder
+//! LIB/reports/…             pages about jobs
 //! ```
 //!
 //! Originals stay where they are; the catalog records their absolute path, size, time of change and content hash.
@@ -31,5 +32,5 @@ pub use joblog::{
     JobLog, JobRecord, JobState, LogAux, LogEntry, LogPage, LogType, Severity, Task, TaskOutcome, TaskState,
 };
 pub use project::Project;
-pub use resume::JobRequest;
+pub use resume::{FileOwner, JobRequest};
 pub use store::{Library, RunLock, Settings, is_own_file};

@@ -1,4 +1,6 @@
-//! Jobs that were cut short: what they were asked to do, and which they are.
+//! What runs that were cut short left behind: jobs to go on with, files to place.
+
+use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
@@ -88,4 +90,34 @@ impl Library {
         transaction.commit()?;
         Ok(())
     }
+
+    /// What a file in the folder of derivatives belongs to.
+    pub fn owner_of(&self, file: &Path) -> Result<FileOwner> {
+        let Some(relative) = file.strip_prefix(self.dir()).ok().and_then(Path::to_str) else {
+            return Ok(FileOwner::Nobody);
+        };
+        if self.connection().prepare_cached("SELECT 1 FROM derivatives WHERE path = ?")?.exists([relative])? {
+            return Ok(FileOwner::Derivative);
+        }
+        // The number that file names begin with; see `plan_path`.
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let digits = name.bytes().take_while(u8::is_ascii_digit).count();
+        let asset = self.asset(&Handle::from(format!("a|{}", &name[..digits])))?;
+        Ok(match asset {
+            Some(asset) if asset.derivative.is_none() && self.derivative_path(&asset) == file => {
+                FileOwner::Place(asset.handle)
+            }
+            _ => FileOwner::Nobody,
+        })
+    }
+}
+
+/// What a file in the folder of derivatives belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileOwner {
+    /// It is a derivative on record.
+    Derivative,
+    /// It lies where the derivative of this asset belongs, which has none on record.
+    Place(Handle),
+    Nobody,
 }

@@ -16,6 +16,11 @@ const LOCK_FILE: &str = "run.lock";
 /// Folder of the derivatives inside a library.
 pub(super) const PYRAMIDS: &str = "pyramids";
 
+/// Folder of the masks made from clipping paths.
+const MASKS: &str = "masks";
+/// Folder of the report pages.
+const REPORTS: &str = "reports";
+
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -79,6 +84,11 @@ impl Library {
     /// The library's folder, absolute and canonical.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The folders inside the library that runs write to, pyramids first. They may not exist yet.
+    pub fn written_folders(&self) -> [PathBuf; 3] {
+        [PYRAMIDS, MASKS, REPORTS].map(|folder| self.dir.join(folder))
     }
 
     /// Takes the library for one run; it is free again when the lock is dropped or the process ends, however it ends.

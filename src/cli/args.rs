@@ -12,6 +12,7 @@ use reprise::ops::crop_detect::Background;
 use reprise::ops::knockout::{Fill, Knockout};
 use reprise::ops::resample::Filter;
 use reprise::ops::unsharp::Unsharp;
+use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Parser)]
 #[command(name = "reprise", version, about, max_term_width = 110, after_help = EXIT_CODES)]
@@ -21,7 +22,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all good; 1 some assets failed, the rest is done; 2 the command or job \
-was not usable; 3 nothing could be done (library locked, disk full).";
+was not usable; 3 nothing could be done (library locked, disk full); 130 stopped by a signal.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -59,6 +60,46 @@ pub enum Command {
         job: Option<String>,
         #[arg(long)]
         json: bool,
+        /// Print entries as they are written, until the job ends
+        #[arg(long, requires = "job")]
+        follow: bool,
+    },
+    /// List the jobs of a library
+    Jobs {
+        library: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare the catalog with the files
+    ///
+    /// Names derivatives that are lost, damaged or unknown, originals that are gone or have changed, files that were
+    /// left half-written, and jobs whose process died. Exit code 0: they agree; 1: there are problems.
+    Check {
+        library: PathBuf,
+        /// Decode every pixel of every pyramid
+        #[arg(long)]
+        pixels: bool,
+        /// Compare the content of originals with the recorded hashes
+        #[arg(long)]
+        hash: bool,
+        /// Remove half-written files, take lost pyramids off the record so that the next job makes them anew, and
+        /// record dead jobs as cut short. Never removes an original or a whole pyramid
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Show or change the settings of a library
+    Settings {
+        library: PathBuf,
+        /// Setting to show; without it, all are shown
+        name: Option<String>,
+        /// New value
+        value: Option<String>,
+    },
+    /// List the projects of a library, or add one
+    Projects {
+        library: PathBuf,
+        #[command(subcommand)]
+        action: Option<ProjectAction>,
     },
     /// Convert images to pyramid TIFFs without a library
     ///
@@ -84,11 +125,27 @@ pub enum Command {
     Doctor,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum ProjectAction {
+    /// Add a project and print its handle
+    Add { name: String },
+}
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     pub library: PathBuf,
     /// Job document, XML or JSON; - reads standard input
-    pub job: PathBuf,
+    #[arg(required_unless_present_any = ["resume", "retry_failed"])]
+    pub job: Option<PathBuf>,
+    /// Finish a job that was cut short, with the options it began with; without a handle, the newest such job
+    #[arg(long, value_name = "HANDLE", num_args = 0..=1, conflicts_with_all = ["job", "retry_failed", "dry_run"])]
+    pub resume: Option<Option<String>>,
+    /// Run a new job on the assets that failed in an earlier one, with the options it had
+    #[arg(long, value_name = "HANDLE", conflicts_with = "job")]
+    pub retry_failed: Option<String>,
+    /// Wait until the time that the job names in execTime
+    #[arg(long)]
+    pub wait: bool,
     /// Validate everything and print what would be done for each asset; write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -159,8 +216,9 @@ pub struct CropRectArgs {
     pub machine: MachineArgs,
 }
 
-/// The pyramid TIFF to write.
-#[derive(Debug, Args)]
+/// The pyramid TIFF to write. Kept with each job, for whoever resumes it.
+#[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[command(next_help_heading = "Pyramid TIFF")]
 pub struct OutputArgs {
     /// auto: JPEG for 8-bit images that came as JPEG and have no alpha, deflate for the rest
@@ -225,6 +283,16 @@ pub enum LogFormat {
 }
 
 impl OutputArgs {
+    /// What applies when no option is given.
+    pub fn defaults() -> Self {
+        #[derive(Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            output: OutputArgs,
+        }
+        Defaults::parse_from([""]).output
+    }
+
     pub fn options(&self) -> ptiff::Options {
         ptiff::Options {
             compression: match self.compression.as_str() {

@@ -12,13 +12,15 @@ use walkdir::WalkDir;
 use super::Verdict;
 use super::args::{ConvertArgs, MachineArgs};
 use super::output::{self, Progress};
+use super::signals;
 
 pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
     let Some((out, inputs)) = args.paths.split_last() else { return Ok(Verdict::AllGood) };
     let pairs = plan_outputs(inputs, out)?;
     let recipe = args.recipe();
     let context = context(&args.machine)?;
-    let stop = AtomicBool::new(false);
+    let stop = signals::stop_flag()?;
+    let halt = AtomicBool::new(false);
     let progress = Progress::new(pairs.len() as u64, "images");
     let start = Instant::now();
     let total = pairs.len();
@@ -26,13 +28,13 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
     batch::run(
         pairs.into_iter(),
         context.lanes(),
-        &stop,
+        || halt.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed),
         |pair| {
             let done = pair
                 .check(args.overwrite)
                 .and_then(|()| pipeline::convert(&pair.input, &pair.output, &recipe, &context));
             // Set by the lane itself, before it takes its next image.
-            stop.fetch_or(args.failures.fail_fast && done.as_ref().is_err_and(|e| !pair.skips(e)), Ordering::Relaxed);
+            halt.fetch_or(args.failures.fail_fast && done.as_ref().is_err_and(|e| !pair.skips(e)), Ordering::Relaxed);
             done
         },
         |pair, result| {
@@ -67,6 +69,9 @@ pub fn convert(args: &ConvertArgs) -> Result<Verdict> {
         pixels as f64 / 1e6,
         pixels as f64 / 1e6 / seconds.max(1e-9),
     ));
+    if left > 0 && stop.load(Ordering::Relaxed) {
+        return Ok(Verdict::Stopped);
+    }
     Ok(if failed == 0 { Verdict::AllGood } else { Verdict::SomeFailed })
 }
 

@@ -1,9 +1,10 @@
-//! `reprise init`, `ingest`, `assets` and `log`.
+//! `reprise init`, `ingest`, `assets`, `jobs` and `log`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use reprise::catalog::{AssetFilter, Handle, IngestOutcome, JobLog, Library, LogEntry, Severity};
+use reprise::catalog::{AssetFilter, Handle, IngestOutcome, JobLog, JobState, Library, LogEntry, LogPage, Severity};
 use reprise::engine::ingest;
 use reprise::error::{Error, ErrorKind, Result, Stage};
 use reprise::limits::Limits;
@@ -93,34 +94,75 @@ pub fn assets(dir: &Path, as_json: bool) -> Result<Verdict> {
 }
 
 pub fn log(dir: &Path, job: Option<&str>, as_json: bool) -> Result<Verdict> {
-    let library = Library::open(dir)?;
-    match job {
-        Some(handle) => {
-            let log = library.job_log(&Handle::from(handle))?;
-            if as_json { line(format_args!("{}", json(&log)?)) } else { show_log(&log) }
-        }
-        None if as_json => {
-            for job in library.jobs()? {
-                line(format_args!("{}", json(&job)?));
-            }
-        }
-        None => {
-            let mut table = table(["job", "name", "started", "state", "assets", "done", "failed", "with warnings"]);
-            for job in library.jobs()? {
-                table.add_row([
-                    job.job_handle.to_string(),
-                    job.job_name,
-                    format!("{:.0}", job.start_date),
-                    job.job_state.name().into(),
-                    job.total_file_count.to_string(),
-                    job.file_success_count.to_string(),
-                    job.file_error_count.to_string(),
-                    job.file_warning_count.to_string(),
-                ]);
-            }
-            line(format_args!("{table}"));
-        }
+    let Some(handle) = job else { return jobs(dir, as_json) };
+    let log = Library::open(dir)?.job_log(&Handle::from(handle))?;
+    if as_json {
+        line(format_args!("{}", json(&log)?))
+    } else {
+        show_log(&log)
     }
+    Ok(Verdict::AllGood)
+}
+
+/// Prints the entries of a job as they are written, until the job ends.
+pub fn follow(dir: &Path, job: &str, as_json: bool) -> Result<Verdict> {
+    let library = Library::open(dir)?;
+    let handle = Handle::from(job);
+    let mut shown = 0;
+    loop {
+        // Asked first: a run that ends in between has written its last entries by the time they are read.
+        let under_way = library.is_run_under_way()?;
+        let log = library.job_log_page(&handle, LogPage { offset: shown, limit: u64::MAX })?;
+        for entry in &log.detail_array {
+            if as_json { line(format_args!("{}", json(entry)?)) } else { show_entry(entry) }
+        }
+        shown += log.detail_array.len() as u64;
+        if !matches!(log.job_state, JobState::Running | JobState::Stopping) {
+            return Ok(Verdict::AllGood);
+        }
+        if !under_way {
+            complain(format_args!("{}", died(&handle)));
+            return Ok(Verdict::SomeFailed);
+        }
+        std::thread::sleep(FOLLOW_INTERVAL);
+    }
+}
+
+/// How often a log that is followed is looked at.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
+
+fn died(job: &Handle) -> String {
+    format!("the process that ran {job} died; `reprise run … --resume '{job}'` finishes it")
+}
+
+pub fn jobs(dir: &Path, as_json: bool) -> Result<Verdict> {
+    let library = Library::open(dir)?;
+    let jobs = library.jobs()?;
+    if as_json {
+        for job in &jobs {
+            line(format_args!("{}", json(job)?));
+        }
+        return Ok(Verdict::AllGood);
+    }
+    let under_way = library.is_run_under_way()?;
+    let mut table = table(["job", "name", "started", "state", "assets", "done", "failed", "with warnings"]);
+    for job in jobs {
+        let state = match job.job_state {
+            JobState::Running | JobState::Stopping if !under_way => "Died",
+            state => state.name(),
+        };
+        table.add_row([
+            job.job_handle.to_string(),
+            job.job_name,
+            format!("{:.0}", job.start_date),
+            state.into(),
+            job.total_file_count.to_string(),
+            job.file_success_count.to_string(),
+            job.file_error_count.to_string(),
+            job.file_warning_count.to_string(),
+        ]);
+    }
+    line(format_args!("{table}"));
     Ok(Verdict::AllGood)
 }
 
@@ -167,7 +209,7 @@ fn show_entry(entry: &LogEntry) {
     }
 }
 
-fn table<const N: usize>(header: [&str; N]) -> Table {
+pub fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     table

@@ -5,15 +5,18 @@ mod convert;
 mod doctor;
 mod inspect;
 mod library;
+mod life;
 mod output;
 mod run;
+mod signals;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use reprise::{Error, ErrorKind, Stage};
 
-use args::{Cli, Command};
+use args::{Cli, Command, ProjectAction};
+use reprise::engine::check::CheckOptions;
 
 /// How a command that could be carried out ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,8 @@ enum Verdict {
     AllGood,
     /// Exit code 1: the rest is done.
     SomeFailed,
+    /// Exit code 130: a signal ended it.
+    Stopped,
 }
 
 pub fn main() -> ExitCode {
@@ -31,7 +36,15 @@ pub fn main() -> ExitCode {
         Command::Ingest { library, paths } => library::ingest(library, paths),
         Command::Assets { library, json } => library::assets(library, *json),
         Command::Run(args) => run::run(args),
-        Command::Log { library, job, json } => library::log(library, job.as_deref(), *json),
+        Command::Log { library, job: Some(job), json, follow: true } => library::follow(library, job, *json),
+        Command::Log { library, job, json, .. } => library::log(library, job.as_deref(), *json),
+        Command::Jobs { library, json } => library::jobs(library, *json),
+        Command::Check { library, pixels, hash, repair } => {
+            life::check(library, CheckOptions { pixels: *pixels, hash: *hash, repair: *repair })
+        }
+        Command::Settings { library, name, value } => life::settings(library, name.as_deref(), value.as_deref()),
+        Command::Projects { library, action: None } => life::list_projects(library),
+        Command::Projects { library, action: Some(ProjectAction::Add { name }) } => life::add_project(library, name),
         Command::Convert(args) => convert::convert(args),
         Command::CropRect(args) => inspect::crop_rect(args),
         Command::Validate { files, pixels, fail_fast } => inspect::validate(files, *pixels, *fail_fast),
@@ -40,6 +53,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(Verdict::AllGood) => ExitCode::SUCCESS,
         Ok(Verdict::SomeFailed) => ExitCode::from(1),
+        Ok(Verdict::Stopped) => ExitCode::from(signals::EXIT_CODE),
         Err(error) => {
             output::complain(format_args!("error: {error}"));
             ExitCode::from(exit_code(&error))

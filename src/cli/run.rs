@@ -1,32 +1,50 @@
 //! `reprise run`: a job over a library.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use reprise::catalog::{Library, LogPage};
+use jiff::Timestamp;
+use reprise::catalog::{Handle, Library, LogPage};
 use reprise::engine::report::Records;
 use reprise::engine::reprocess::{self, Action, Event, Outcome, Planned, RunOptions, Summary};
+use reprise::engine::resume::{self, Stored};
 use reprise::engine::{Context, Crop, Recipe};
-use reprise::error::{Error, Result, Stage};
-use reprise::job::{self, Job};
+use reprise::error::{Error, ErrorKind, Result, Stage};
+use reprise::job::{self, Job, Start};
 use reprise::report::{self, ReportJob};
 use serde_json::json;
 
 use super::Verdict;
-use super::args::{LogFormat, RunArgs};
+use super::args::{LogFormat, OutputArgs, RunArgs};
 use super::convert::context;
+use super::library::json;
 use super::output::{Progress, complain, line};
+use super::signals;
 
 pub fn run(args: &RunArgs) -> Result<Verdict> {
-    let job = read_job(&args.job)?;
     let mut library = Library::open(&args.library)?;
+    let Some(Order { mut job, output, resume }) = order(args, &library)? else {
+        complain(format_args!("no job was cut short; there is nothing to resume"));
+        return Ok(Verdict::AllGood);
+    };
+    let stop = signals::stop_flag()?;
     let options = RunOptions {
-        recipe: Recipe { filter: args.output.filter(), output: args.output.options(), ..Recipe::default() },
+        recipe: Recipe { filter: output.filter(), output: output.options(), ..Recipe::default() },
         fail_fast: args.failures.fail_fast,
+        stop: Arc::clone(&stop),
+        command: json(output.as_ref())?,
+        resume,
     };
     if args.dry_run {
         return dry_run(&library, &job, &options, args.log_format);
+    }
+    if args.wait && !wait_for(&mut job, &stop) {
+        return Ok(Verdict::Stopped);
     }
     let context = context(&args.machine)?;
     let mut watcher = Watcher::new(args.log_format, job.reprocess.assets.len());
@@ -41,8 +59,66 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
             }
         }
     }
-    let all_good = summary.converted == summary.total;
-    Ok(if all_good { Verdict::AllGood } else { Verdict::SomeFailed })
+    let all_good = summary.converted == summary.total && summary.failed_before == 0;
+    Ok(match (summary.stopped, all_good) {
+        (true, _) => Verdict::Stopped,
+        (false, true) => Verdict::AllGood,
+        (false, false) => Verdict::SomeFailed,
+    })
+}
+
+/// What is to be run.
+struct Order<'a> {
+    job: Job,
+    output: Cow<'a, OutputArgs>,
+    /// The job on record that goes on.
+    resume: Option<Handle>,
+}
+
+/// A new job from a document, or one on record with the options that it had; `None` when there is none to resume.
+fn order<'a>(args: &'a RunArgs, library: &Library) -> Result<Option<Order<'a>>> {
+    if let Some(document) = &args.job {
+        return Ok(Some(Order { job: read_job(document)?, output: Cow::Borrowed(&args.output), resume: None }));
+    }
+    if args.output != OutputArgs::defaults() {
+        let message = "a job that runs again keeps the options of the pyramid TIFF that it had; leave them out";
+        return Err(Error::misuse(Stage::Job, message));
+    }
+    let named = args.retry_failed.as_ref().or(args.resume.as_ref().and_then(Option::as_ref));
+    let handle = match named {
+        Some(handle) => Handle::from(handle.as_str()),
+        None => match library.latest_unfinished_job()? {
+            Some(handle) => handle,
+            None => return Ok(None),
+        },
+    };
+    let Stored { mut job, command } = resume::stored(library, &handle)?;
+    let output = serde_json::from_str(&command).map_err(|e| {
+        Error::new(ErrorKind::Catalog, Stage::Catalog, format!("the options on record cannot be read: {e}"))
+            .of(handle.as_str())
+    })?;
+    if args.retry_failed.is_some() {
+        resume::keep_failed(library, &handle, &mut job)?;
+        return Ok(Some(Order { job, output: Cow::Owned(output), resume: None }));
+    }
+    Ok(Some(Order { job, output: Cow::Owned(output), resume: Some(handle) }))
+}
+
+/// Waits for the time at which a job wants to start; false when a signal came first. The clock is asked again and
+/// again, so that setting it forward or back, or sleep, moves the start with it.
+fn wait_for(job: &mut Job, stop: &AtomicBool) -> bool {
+    let Start::At(time) = job.start else { return true };
+    if Timestamp::now() < time {
+        complain(format_args!("waiting until {time}"));
+    }
+    while Timestamp::now() < time {
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    job.start = Start::Now;
+    true
 }
 
 /// A job document from a file, or from standard input for `-`.
@@ -206,6 +282,15 @@ impl Watcher {
 
     fn end(self, summary: &Summary) -> Records {
         drop(self.progress);
+        for warning in &summary.warnings {
+            complain(format_args!("warning: {warning}"));
+        }
+        if summary.stopped {
+            complain(format_args!(
+                "stopped; `reprise run … --resume '{}'` does the {} assets that are left",
+                summary.job, summary.not_started
+            ));
+        }
         let seconds = summary.elapsed.as_secs_f64();
         let megapixels = summary.pixels as f64 / 1e6;
         match self.format {
@@ -215,7 +300,7 @@ impl Watcher {
                     "event": "end", "jobHandle": summary.job, "totalFileCount": summary.total,
                     "fileSuccessCount": summary.converted, "fileErrorCount": summary.failed,
                     "fileDuplicateCount": summary.duplicates, "left": summary.left,
-                    "notStarted": summary.not_started, "seconds": seconds, "megapixels": megapixels,
+                    "notStarted": summary.not_started, "stopped": summary.stopped, "seconds": seconds, "megapixels": megapixels,
                 })
             )),
             LogFormat::Text => complain(format_args!(

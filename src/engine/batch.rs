@@ -1,19 +1,18 @@
 //! Lanes: many assets at once, each on a thread of its own, results in the order they finish.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 /// Runs `work` on every item in `lanes` threads and hands each result to `on_done` on the calling thread.
 ///
-/// A panic inside `work` becomes that item's error; the other items go on. When `stop` is set, items in flight
+/// A panic inside `work` becomes that item's error; the other items go on. When `stop` says so, items in flight
 /// finish and the rest is not started. Returns how many items were started.
 pub fn run<T, R>(
     items: impl ExactSizeIterator<Item = T> + Send,
     lanes: usize,
-    stop: &AtomicBool,
+    stop: impl Fn() -> bool + Sync,
     work: impl Fn(&T) -> Result<R> + Sync,
     mut on_done: impl FnMut(T, Result<R>),
 ) -> usize
@@ -28,9 +27,9 @@ where
     let mut started = 0;
     std::thread::scope(|scope| {
         for _ in 0..lanes {
-            let (sender, queue, work) = (sender.clone(), &queue, &work);
+            let (sender, queue, stop, work) = (sender.clone(), &queue, &stop, &work);
             scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
+                while !stop() {
                     let Some(item) = queue.lock().expect("the queue's iterator does not panic").next() else { break };
                     let result =
                         catch_unwind(AssertUnwindSafe(|| work(&item))).unwrap_or_else(|panic| Err(bug(&*panic)));
@@ -64,6 +63,8 @@ fn bug(panic: &(dyn std::any::Any + Send)) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -72,7 +73,7 @@ mod tests {
         let started = run(
             0..100,
             4,
-            &AtomicBool::new(false),
+            || false,
             |&i| if i % 10 == 3 { panic!("item {i}") } else { Ok(i) },
             |i, result| {
                 if let Err(e) = result {
@@ -88,7 +89,8 @@ mod tests {
     #[test]
     fn stop_leaves_the_rest_unstarted() {
         let stop = AtomicBool::new(false);
-        let started = run(0..10_000, 2, &stop, |&i| Ok(i), |_, _| stop.store(true, Ordering::Relaxed));
+        let started =
+            run(0..10_000, 2, || stop.load(Ordering::Relaxed), |&i| Ok(i), |_, _| stop.store(true, Ordering::Relaxed));
         assert!(started < 10_000);
     }
 }

@@ -1,14 +1,14 @@
 //! Taking originals in: folders walked, files identified and hashed in parallel, recorded batch by batch.
 
 use std::collections::HashSet;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::Seek;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use rayon::prelude::*;
 use walkdir::{DirEntry, WalkDir};
 
+use super::original::Stamp;
 use crate::catalog::{self, Handle, IngestOutcome, Ingested, Library, NewOriginal};
 use crate::decode::{self, Kind, sniff};
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -102,7 +102,7 @@ fn take_in(
     let mut known: Vec<Option<Handle>> = Vec::with_capacity(files.len());
     for (_, state) in &files {
         known.push(match state {
-            Ok(state) => library.unchanged(&state.path, state.size_bytes, state.modified)?,
+            Ok(state) => library.unchanged(&state.path, state.stamp.size_bytes, state.stamp.modified)?,
             Err(_) => None,
         });
     }
@@ -154,8 +154,7 @@ enum Examined {
 struct FileState {
     /// Canonical.
     path: PathBuf,
-    size_bytes: u64,
-    modified: Timestamp,
+    stamp: Stamp,
 }
 
 impl FileState {
@@ -165,13 +164,12 @@ impl FileState {
             return Err(Error::misuse(Stage::Open, "belongs to the library itself; originals come from elsewhere"));
         }
         let metadata = fs::metadata(&path).map_err(|error| Error::io(Stage::Open, &path, error))?;
-        let modified = modified(&metadata);
-        Ok(FileState { path, size_bytes: metadata.len(), modified })
+        Ok(FileState { path, stamp: Stamp::from(&metadata) })
     }
 
     fn still_describes(&self, file: &File) -> Result<()> {
         let metadata = file.metadata().map_err(|error| Error::io(Stage::Open, &self.path, error))?;
-        if metadata.len() == self.size_bytes && modified(&metadata) == self.modified {
+        if Stamp::from(&metadata) == self.stamp {
             return Ok(());
         }
         Err(Error::new(
@@ -180,11 +178,6 @@ impl FileState {
             "was changed while it was being read; take it in again when it is complete",
         ))
     }
-}
-
-/// Only equality matters: a time that cannot be told is the end of all times.
-fn modified(metadata: &Metadata) -> Timestamp {
-    metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::MAX)
 }
 
 /// Identifies and hashes a file.
@@ -207,8 +200,8 @@ fn examine(state: FileState, limits: &Limits) -> Result<NewOriginal> {
     Ok(NewOriginal {
         path: state.path,
         kind,
-        size_bytes: state.size_bytes,
-        modified: state.modified,
+        size_bytes: state.stamp.size_bytes,
+        modified: state.stamp.modified,
         hash: hasher.finalize(),
         width: shown.map(|size| size.width),
         height: shown.map(|size| size.height),

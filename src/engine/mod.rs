@@ -2,14 +2,20 @@
 //!
 //! `memory` admits assets by bytes, `backend` says what computes and why, `pipeline` turns one original into one
 //! pyramid TIFF, `batch` runs many of them in lanes, `reprocess` runs a job over a library, `ingest` takes originals in.
+//! `resume` goes on with jobs that were cut short, `check` compares catalog and files, `notice` tells others.
 
 pub mod backend;
 pub mod batch;
+pub mod check;
 pub mod ingest;
 pub mod memory;
+pub mod notice;
+pub mod original;
 pub mod pipeline;
 pub mod report;
 pub mod reprocess;
+pub mod resume;
+pub mod retry;
 
 pub use backend::{Backend, BackendChoice, Used};
 pub use memory::MemoryBudget;

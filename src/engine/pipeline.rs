@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::backend::{Backend, Compute, Used};
 use super::memory::MemoryBudget;
+use super::original::Stamp;
 use crate::decode::{self, Kind, MemorySource, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::encode::ptiff;
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -169,6 +170,7 @@ pub fn crop_rect(path: &Path, background: Background, context: &Context) -> Resu
 }
 
 fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compute: Compute<'_>) -> Result<Converted> {
+    let stamp = Stamp::of(path)?;
     let source = decode::open(path, &context.limits)?;
     let info = source.info().clone();
     let original = info.orientation.oriented(info.size);
@@ -222,6 +224,7 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
     }
     let skip_full = full_resolution == FullResolution::Carried;
     stream(&mut *source, rect, &plan, &band, skip_full, context, compute, &mut writer)?;
+    stamp.check(path)?;
     let written = context.pool.install(|| writer.finish())?;
     Ok(Converted {
         kind: info.kind,

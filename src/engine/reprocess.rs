@@ -1,17 +1,19 @@
 //! A ReprocessAssetsJob over a library: plan each asset, convert it, record what became of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
-use super::batch;
+use super::original::Stamp;
 use super::pipeline::{self, Context, Converted, Recipe};
+use super::{batch, notice, resume, retry};
 use crate::catalog::{
-    Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, Handle, JobRecord, Library, LogEntry, LogType,
-    NewDerivative, Settings, TaskOutcome,
+    Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, Handle, JobLog, JobRecord, Library, LogEntry,
+    LogPage, LogType, NewDerivative, Settings, TaskOutcome,
 };
-use crate::error::{Error, Result, Stage};
+use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::job::{self, Job, ReprocessAssets};
 use crate::pixel::Color;
 
@@ -27,6 +29,12 @@ pub struct RunOptions {
     pub recipe: Recipe,
     /// Start no further asset after the first failure.
     pub fail_fast: bool,
+    /// Once it is set, assets in flight finish and no further one is started.
+    pub stop: Arc<AtomicBool>,
+    /// Options of the command, kept with the job for whoever resumes it; opaque here.
+    pub command: String,
+    /// Go on with this job, whose document the one that is run has to be; see [`resume::stored`].
+    pub resume: Option<Handle>,
 }
 
 /// What is going to be done with one asset.
@@ -94,12 +102,19 @@ pub enum Event<'a> {
 #[derive(Debug, Clone)]
 pub struct Summary {
     pub job: Handle,
+    /// Assets of this run; of a resumed job, those that were left.
     pub total: usize,
     pub converted: usize,
     pub failed: usize,
     pub left: usize,
-    /// Assets that were not started because of `fail_fast`.
+    /// Assets that were not started because of `fail_fast` or `stop`.
     pub not_started: usize,
+    /// Whether `stop` ended the run; the job can be resumed.
+    pub stopped: bool,
+    /// Of a resumed job: assets that failed before.
+    pub failed_before: usize,
+    /// What went wrong after the assets were done.
+    pub warnings: Vec<String>,
     pub duplicates: usize,
     /// Pixels of the originals converted.
     pub pixels: u64,
@@ -132,16 +147,37 @@ pub fn run(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary> {
     let start = Instant::now();
-    let _lock = library.lock_for_run()?;
+    let lock = library.lock_for_run()?;
+    resume::clean_up(library, &lock)?;
     // Lanes plan their assets through a connection of their own, while this one records results.
     let reader = Library::open(library.dir())?;
     let settings = library.settings()?;
+    let allow_private_notices = settings.allow_private_notices;
 
-    let total = job.reprocess.assets.len();
-    let handle = library.begin_job(&record(job))?;
     let mut warnings: Vec<String> = job.warnings.clone();
     warnings.extend(not_acted_on(job));
-    library.log(&handle, &opening_entries(job, &warnings, &context.backend))?;
+    let projects = projects(library, job, &mut warnings)?;
+    let (handle, assets, failed_before) = match &options.resume {
+        None => {
+            let handle = library.begin_job(&record(job, options))?;
+            library.log(&handle, &opening_entries(job, &warnings, &context.backend))?;
+            (handle, job.reprocess.assets.clone(), 0)
+        }
+        Some(handle) => {
+            let left = resume::remaining(library, handle, job)?;
+            let before = library.job_log_page(handle, LogPage { offset: 0, limit: 0 })?;
+            library.resume_job(handle)?;
+            let message = format!(
+                "reprocessing goes on on {}; {} of {} assets are left",
+                context.backend,
+                left.len(),
+                before.total_file_count
+            );
+            library.log(handle, &[LogEntry::new(LogType::BeginReoptimize, message)])?;
+            (handle.clone(), left, before.file_error_count as usize)
+        }
+    };
+    let total = assets.len();
     on_event(Event::Begun { job: &handle, total, warnings: &warnings, backend: &context.backend });
 
     let mut summary = Summary {
@@ -151,14 +187,17 @@ pub fn run(
         failed: 0,
         left: 0,
         not_started: 0,
+        stopped: false,
+        failed_before,
+        warnings: Vec::new(),
         duplicates: job.reprocess.duplicates.len(),
         pixels: 0,
         elapsed: Duration::ZERO,
     };
-    let stop = AtomicBool::new(false);
+    let halt = AtomicBool::new(false);
     let mut recorder = Recorder { library, job: &handle, pending: Vec::new(), last: Instant::now() };
     let mut fatal = None;
-    let planned = job.reprocess.assets.iter().map(move |asset| {
+    let planned = assets.iter().map(move |asset| {
         plan_asset(&reader, &job.reprocess, &settings, options, asset).unwrap_or_else(|error| Planned {
             handle: asset.as_str().into(),
             asset: None,
@@ -168,11 +207,11 @@ pub fn run(
     let started = batch::run(
         planned,
         context.lanes(),
-        &stop,
+        || halt.load(Ordering::Relaxed) || options.stop.load(Ordering::Relaxed),
         |planned| {
-            let outcome = work(planned, context);
+            let outcome = work(planned, context, &options.stop);
             // Set by the lane itself, before it takes its next asset.
-            stop.fetch_or(options.fail_fast && outcome.is_err(), Ordering::Relaxed);
+            halt.fetch_or(options.fail_fast && outcome.is_err(), Ordering::Relaxed);
             outcome
         },
         |planned, result| {
@@ -186,7 +225,7 @@ pub fn run(
                 Outcome::Failed(_) => summary.failed += 1,
             }
             if let Err(error) = recorder.add(&planned, &outcome) {
-                stop.store(true, Ordering::Relaxed);
+                halt.store(true, Ordering::Relaxed);
                 fatal.get_or_insert(error);
             }
             on_event(Event::Done { planned: &planned, outcome: &outcome });
@@ -203,15 +242,65 @@ pub fn run(
         let _ = library.finish_job(&handle, true, &[entry]);
         return Err(error);
     }
-    library.finish_job(&handle, false, &[closing_entry(&summary)])?;
+    let closing = closing_entry(&library.job_log_page(&handle, LogPage { offset: 0, limit: 0 })?, summary.not_started);
+    summary.stopped = summary.not_started > 0 && options.stop.load(Ordering::Relaxed) && !halt.load(Ordering::Relaxed);
+    if summary.stopped {
+        let message = format!("stopped by a signal; `reprise run … --resume '{handle}'` finishes the job");
+        library.suspend_job(&handle, &[closing, LogEntry::new(LogType::FileCancel, message)])?;
+        return Ok(summary);
+    }
+    library.join_projects(&handle, &projects)?;
+    library.finish_job(&handle, false, &[closing])?;
+    if let Err(error) = notify(library, &handle, &job.reprocess, allow_private_notices, &options.stop) {
+        let warning = format!("postHttpUrl: the notice was not delivered: {}", error.message);
+        library.log(&handle, &[LogEntry::new(LogType::UploadWarning, warning.clone())])?;
+        summary.warnings.push(warning);
+    }
     Ok(summary)
 }
 
-fn record(job: &Job) -> JobRecord {
+/// The job's projects that exist; a warning for each that does not.
+fn projects(library: &Library, job: &Job, warnings: &mut Vec<String>) -> Result<Vec<Handle>> {
+    let known = library.projects()?;
+    let mut projects = Vec::new();
+    for handle in &job.reprocess.projects {
+        match known.iter().find(|project| project.handle.as_str() == handle) {
+            Some(project) => projects.push(project.handle.clone()),
+            None => warnings.push(format!(
+                "projectHandleArray: no project has the handle {handle}; `reprise projects` lists those that exist"
+            )),
+        }
+    }
+    Ok(projects)
+}
+
+/// Posts the log of a finished job, without its entries, to whom the job names.
+fn notify(
+    library: &Library,
+    handle: &Handle,
+    job: &ReprocessAssets,
+    allow_private: bool,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let Some(url) = &job.post_http_url else { return Ok(()) };
+    let log = library.job_log_page(handle, LogPage { offset: 0, limit: 0 })?;
+    if job.post_job_only_if_files && log.file_success_count == 0 {
+        return Ok(());
+    }
+    let text = serde_json::to_string(&log)
+        .map_err(|e| Error::new(ErrorKind::Internal, Stage::Job, format!("cannot be written as JSON: {e}")))?;
+    notice::post(url, &text, allow_private, stop)
+}
+
+fn record(job: &Job, options: &RunOptions) -> JobRecord {
     let repeated = job.reprocess.duplicates.iter();
     let assets = job.reprocess.assets.iter().chain(repeated).map(|handle| handle.as_str().into()).collect();
     let name = if job.name.is_empty() { "Reprocess" } else { &job.name };
-    JobRecord { description: job.description.clone().unwrap_or_default(), ..JobRecord::reprocess(name, assets) }
+    JobRecord {
+        description: job.description.clone().unwrap_or_default(),
+        request: Some(resume::request(job, &options.command)),
+        ..JobRecord::reprocess(name, assets)
+    }
 }
 
 fn opening_entries(job: &Job, warnings: &[String], backend: &Backend) -> Vec<LogEntry> {
@@ -228,14 +317,15 @@ fn opening_entries(job: &Job, warnings: &[String], backend: &Backend) -> Vec<Log
     entries
 }
 
-fn closing_entry(summary: &Summary) -> LogEntry {
-    let mut message =
-        format!("{} of {} assets reprocessed, {} failed", summary.converted, summary.total, summary.failed);
-    if summary.left > 0 {
-        message.push_str(&format!(", {} left as they were", summary.left));
+fn closing_entry(log: &JobLog, not_started: usize) -> LogEntry {
+    let (done, failed) = (log.file_success_count, log.file_error_count);
+    let mut message = format!("{done} of {} assets reprocessed, {failed} failed", log.total_file_count);
+    let left = log.total_file_count.saturating_sub(done + failed + not_started as u64);
+    if left > 0 {
+        message.push_str(&format!(", {left} left as they were"));
     }
-    if summary.not_started > 0 {
-        message.push_str(&format!(", {} not started", summary.not_started));
+    if not_started > 0 {
+        message.push_str(&format!(", {not_started} not started"));
     }
     LogEntry::new(LogType::EndReoptimize, message)
 }
@@ -295,22 +385,19 @@ fn convert_action(
 
 /// An original that is gone or has changed would get a derivative that the catalog describes wrongly.
 fn check_unchanged(asset: &Asset) -> Result<()> {
-    let found = std::fs::metadata(&asset.path).map_err(|e| Error::io(Stage::Open, &asset.path, e))?;
-    if found.len() == asset.size_bytes {
+    let found = Stamp::of(&asset.path)?;
+    let changed = if found.size_bytes != asset.size_bytes {
+        format!("the original has {} bytes now and had {} when it was taken in", found.size_bytes, asset.size_bytes)
+    } else if found.modified != asset.modified {
+        format!("the original was written to at {:.3}, after it was taken in", found.modified)
+    } else {
         return Ok(());
-    }
-    Err(Error::misuse(
-        Stage::Open,
-        format!(
-            "the original has {} bytes now and had {} when it was taken in; run `reprise ingest` on it again",
-            found.len(),
-            asset.size_bytes
-        ),
-    )
-    .of(asset.path.display().to_string()))
+    };
+    let error = Error::misuse(Stage::Open, format!("{changed}; run `reprise ingest` on it again"));
+    Err(error.of(asset.path.display().to_string()))
 }
 
-fn work(planned: &Planned, context: &Context) -> Result<Outcome> {
+fn work(planned: &Planned, context: &Context, stop: &AtomicBool) -> Result<Outcome> {
     let (asset, recipe, output) = match (&planned.asset, &planned.action) {
         (Some(asset), Action::Convert { recipe, output, .. }) => (asset, recipe, output),
         (_, Action::Leave(reason)) => return Ok(Outcome::Left(reason.clone())),
@@ -320,7 +407,12 @@ fn work(planned: &Planned, context: &Context) -> Result<Outcome> {
     if let Some(folder) = output.parent() {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
     }
-    let mut converted = pipeline::convert(&asset.path, output, recipe, context)?;
+    let (converted, overcome) =
+        retry::with_retries(&retry::PAUSES, stop, || pipeline::convert(&asset.path, output, recipe, context));
+    let mut converted = converted?;
+    converted.warnings.extend(overcome.iter().map(|error| format!("tried again after: {error}")));
+    // What was read has to be what the catalog describes; the pipeline saw only that it did not change meanwhile.
+    check_unchanged(asset)?;
     if converted.format.color == Color::Cmyk && !converted.has_icc {
         converted.warnings.push("CMYK without a profile stays CMYK; this version does not convert colours".into());
     }
@@ -409,7 +501,10 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
             missing.push(format!("{text} by this version"));
         }
     };
-    note(matches!(job.start, job::Start::At(_)), "execTime is not waited for, the job runs now; times are not kept");
+    note(
+        matches!(job.start, job::Start::At(_)),
+        "execTime is not waited for without --wait: the job runs now, times are not kept",
+    );
     note(
         matches!(job.start, job::Start::Cron(_)),
         "execSchedule is not kept, the job runs once, now; schedules are not run",
@@ -426,9 +521,7 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
     note(reprocess.in_design.is_some(), "inDesignOptions: InDesign files are not reprocessed");
     note(reprocess.media.is_some(), "mediaOptions: video and audio files are not reprocessed");
     note(!reprocess.auto_sets.is_empty(), "autoSetCreationOptions: sets are not made");
-    note(!reprocess.projects.is_empty(), "projectHandleArray: assets are not put into projects");
     note(reprocess.email != job::EmailSetting::None, "emailSetting: mail is not sent");
-    note(reprocess.post_http_url.is_some(), "postHttpUrl: nobody is notified");
     note(reprocess.publish.is_some(), "the follow-on publish job is not run");
     missing
 }

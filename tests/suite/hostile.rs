@@ -98,7 +98,7 @@ fn a_device_lost_in_the_middle_of_a_batch_costs_no_image_and_no_bit() {
         batch::run(
             inputs.iter().enumerate(),
             2,
-            &std::sync::atomic::AtomicBool::new(false),
+            || false,
             |(i, path)| pipeline::convert(path, &out.join(format!("{i}.tif")), &recipe(), context),
             |(i, _), result| {
                 done.push((i, result.unwrap()));

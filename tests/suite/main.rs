@@ -11,6 +11,7 @@ mod job;
 mod jpeg;
 mod laws;
 mod layering;
+mod life;
 mod originals;
 mod parity;
 mod program;

@@ -11,7 +11,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    fn of(output: &Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         Finished {
             code: output.status.code().expect("ended by itself"),
             stdout: String::from_utf8(output.stdout.clone()).unwrap(),
@@ -26,7 +26,8 @@ impl Finished {
     }
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+/// The program with its arguments, to be run in `folder`.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reprise"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
     command

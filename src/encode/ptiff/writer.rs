@@ -8,6 +8,7 @@
 //! flushes it to the disk, reads its whole structure back as a stranger would, decompresses one tile of every level
 //! and compares checksums, and only then renames it over the target.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -71,6 +72,16 @@ impl Level {
             jpeg: self.jpeg.as_ref(),
         }
     }
+}
+
+/// How files are called that are not whole yet.
+const TEMPORARY_PREFIX: &str = ".reprise-";
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// Whether a file of this name is one that was being written, and not whole unless someone still writes it.
+pub fn is_temporary(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(TEMPORARY_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
 impl Writer {
@@ -297,7 +308,7 @@ impl Writer {
     /// ones (temporary files are private unless told otherwise).
     fn temporary_file(&self) -> std::io::Result<NamedTempFile> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".reprise-").suffix(".tmp");
+        builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let temporary = builder.tempfile_in(&self.folder)?;
