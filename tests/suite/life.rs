@@ -435,7 +435,7 @@ fn a_full_disk_leaves_no_half_file_and_the_old_one_intact() {
     let folder = dir.path();
     let disk = folder.join("lib/pyramids");
     fs::create_dir_all(&disk).unwrap();
-    if !have("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", disk.to_str().unwrap()]) {
+    if !have("mount", &["-t", "tmpfs", "-o", "size=16m", "tmpfs", disk.to_str().unwrap()]) {
         return;
     }
     let _mount = Mount(disk);
@@ -443,7 +443,7 @@ fn a_full_disk_leaves_no_half_file_and_the_old_one_intact() {
     job(folder, "job.json", 2, "");
     run(folder, &["job.json"]).good();
     let before = pyramids(folder);
-    save(folder, "lib/pyramids/0000/filler", &vec![0; 6 << 20]);
+    save(folder, "lib/pyramids/0000/filler", &vec![0; 8 << 20]);
     let full = run(folder, &["job.json", "--compression", "none"]);
     assert_eq!(full.code, 1, "{}", full.stderr);
     assert!(full.stderr.contains("No space left") || full.stderr.contains("disk is full"), "{}", full.stderr);
