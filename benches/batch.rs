@@ -3,7 +3,6 @@
 //! `cargo bench --bench batch`; the GPU entries need an adapter, a software one will do.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use divan::counter::ItemsCount;
 use reprise::engine::{Backend, BackendChoice, Context, Recipe, batch, pipeline};
@@ -36,7 +35,7 @@ fn bench_on(bencher: divan::Bencher<'_, '_>, choice: BackendChoice, recipe: Reci
         batch::run(
             files.iter().enumerate(),
             context.lanes(),
-            &AtomicBool::new(false),
+            || false,
             |(i, path)| pipeline::convert(path, &out.path().join(format!("{i}.tif")), &recipe, &context),
             |_, result| pixels += result.expect("samples convert").original.pixels(),
         );
