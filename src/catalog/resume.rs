@@ -81,7 +81,7 @@ impl Library {
     }
 
     /// Forgets the derivatives of `assets`, so that the next job makes them as if for the first time. Touches no file.
-    pub fn forget_derivatives(&mut self, assets: &[Handle]) -> Result<()> {
+    pub fn forget_derivatives<'a>(&mut self, assets: impl IntoIterator<Item = &'a Handle>) -> Result<()> {
         let transaction = self.begin()?;
         for asset in assets {
             let id = asset.id(HandleKind::Asset).ok_or_else(|| super::asset::unknown_asset(asset))?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reprise::catalog::{Handle, Library, LogPage};
+use reprise::encode::ptiff;
 use reprise::engine::report::Records;
 use reprise::engine::reprocess::{self, Action, Event, Outcome, Planned, RunOptions, Summary};
 use reprise::engine::resume::{self, Stored};
@@ -222,10 +223,15 @@ fn write_report(
         messages,
     };
     let page = report::render(&report, &records.into_rows(context));
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
-    }
-    std::fs::write(&path, page).map_err(|e| Error::io(Stage::Encode, &path, e))?;
+    let io = |e| Error::io(Stage::Encode, &path, e);
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(io)?;
+    let mut file = ptiff::temporary_in(folder).map_err(io)?;
+    file.write_all(page.as_bytes()).map_err(io)?;
+    file.persist(&path).map_err(|e| io(e.error))?;
     Ok(path)
 }
 

@@ -1,5 +1,6 @@
 //! Whether a library's catalog and its files agree, and what can be put right.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -85,7 +86,7 @@ pub fn check(library: &mut Library, options: CheckOptions, on_finding: &mut dyn 
         findings.repairable(&file.display().to_string(), "left half-written by a run that died".into(), "removed");
     }
 
-    let mut lost = Vec::new();
+    let mut lost = HashSet::new();
     let mut page = Vec::with_capacity(PAGE);
     let mut assets = library.assets(AssetFilter::default());
     loop {
@@ -107,13 +108,13 @@ pub fn check(library: &mut Library, options: CheckOptions, on_finding: &mut dyn 
             if let (Some(derivative), Err(error)) = (&asset.derivative, faults.derivative) {
                 let message = format!("the pyramid {}", error.message);
                 findings.repairable(&subject(&derivative.path), message, "off the record; the next job makes it anew");
-                lost.push(asset.handle.clone());
+                lost.insert(asset.handle.clone());
             }
         }
     }
     drop(assets);
     if options.repair {
-        library.forget_derivatives(&lost)?;
+        library.forget_derivatives(lost.iter())?;
     }
 
     for file in derivative_files(library) {
@@ -143,7 +144,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A file in the folder of pyramids: the catalog should know it.
-fn look_at_file(library: &Library, file: &Path, lost: &[Handle], findings: &mut Findings<'_>) -> Result<()> {
+fn look_at_file(library: &Library, file: &Path, lost: &HashSet<Handle>, findings: &mut Findings<'_>) -> Result<()> {
     let subject = file.display().to_string();
     match library.owner_of(file)? {
         FileOwner::Derivative => {}

@@ -621,3 +621,26 @@ fn exec_time_is_waited_for_when_asked() {
     assert_eq!(background.end().0, Some(130));
     assert_eq!(jobs(folder).len(), 2, "a job that has not begun leaves nothing");
 }
+
+#[test]
+fn a_bare_document_runs_again_and_no_password_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    library(folder, &[(100, 100)]);
+    let text = r#"<reprocessAssetsJob xmlns="http://www.scene7.com/IpsApi/xsd"><assetHandleArray><items>a|1</items>
+        <items>a|2</items></assetHandleArray><createMask>false</createMask><emailSetting>None</emailSetting>
+        <postHttpUrl>http://me:sesame@example.com/done</postHttpUrl></reprocessAssetsJob>"#;
+    save(folder, "job.xml", text.as_bytes());
+    let first = run(folder, &["job.xml"]);
+    assert!(first.code == 1 && first.stderr.contains("user name or password"), "{}", first.stderr);
+    let again = run(folder, &["--retry-failed", "j|1"]);
+    assert!(again.code == 1 && again.stdout.contains("j|2: 1 assets"), "{}{}", again.stdout, again.stderr);
+    assert_eq!(jobs(folder)[1]["jobName"], "Reprocess_2");
+    for entry in fs::read_dir(folder.join("lib")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = fs::read(&path).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"sesame"), "{}", path.display());
+        }
+    }
+}

@@ -19,7 +19,7 @@ mod tags;
 mod writer;
 
 pub use reader::{Description, Finding, LevelDescription, MetadataBytes, Report, read_level, read_structure, validate};
-pub use writer::{Carried, Writer, is_temporary};
+pub use writer::{Carried, Writer, is_temporary, temporary_in};
 
 /// Compression of the tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

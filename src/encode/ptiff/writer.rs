@@ -84,6 +84,18 @@ pub fn is_temporary(name: &OsStr) -> bool {
     name.starts_with(TEMPORARY_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
+/// A new temporary file in `folder` with the usual permissions (temporary files are private unless told otherwise).
+///
+/// # Errors
+/// When the folder cannot be written to.
+pub fn temporary_in(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
 impl Writer {
     /// Prepares to write `path`.
     ///
@@ -305,13 +317,9 @@ impl Writer {
     }
 
     /// A new file in the target's folder, with the permissions of the file that it will replace or else the usual
-    /// ones (temporary files are private unless told otherwise).
+    /// ones.
     fn temporary_file(&self) -> std::io::Result<NamedTempFile> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.tempfile_in(&self.folder)?;
+        let temporary = temporary_in(&self.folder)?;
         if let Ok(old) = std::fs::metadata(&self.path) {
             temporary.as_file().set_permissions(old.permissions())?;
         }
