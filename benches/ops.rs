@@ -12,6 +12,7 @@ use divan::counter::ItemsCount;
 use reprise::decode::orient::orient;
 use reprise::geometry::{Corner, Orientation, Size};
 use reprise::gpu::{AdapterKind, Adapters, Gpu};
+use reprise::ops::color::{self, Builtin, Profile, Rendering};
 use reprise::ops::crop_detect::{self, Background};
 use reprise::ops::knockout::{self, Fill, Knockout};
 use reprise::ops::pyramid::{self, Executor, cpu::CpuExecutor, gpu::GpuExecutor};
@@ -59,6 +60,7 @@ trait Backend {
     fn executor(plan: &Arc<pyramid::Plan>) -> Box<dyn Executor>;
     fn bounds(plan: &crop_detect::Plan, image: &Raster) -> Option<reprise::geometry::Rect>;
     fn match_mask(plan: &crop_detect::Plan, image: &Raster) -> Vec<u8>;
+    fn convert(plan: &color::Plan, image: &Raster) -> Raster;
 }
 
 struct Cpu;
@@ -78,6 +80,9 @@ impl Backend for Cpu {
     }
     fn match_mask(plan: &crop_detect::Plan, image: &Raster) -> Vec<u8> {
         crop_detect::cpu::match_mask(plan, image)
+    }
+    fn convert(plan: &color::Plan, image: &Raster) -> Raster {
+        color::cpu::convert(plan, image, 0)
     }
 }
 
@@ -106,6 +111,9 @@ impl Backend for OnGpu {
     }
     fn match_mask(plan: &crop_detect::Plan, image: &Raster) -> Vec<u8> {
         crop_detect::gpu::match_mask(Self::gpu(), plan, image).expect("the adapter works")
+    }
+    fn convert(plan: &color::Plan, image: &Raster) -> Raster {
+        color::gpu::convert(Self::gpu(), plan, image, 0).expect("the adapter works")
     }
 }
 
@@ -217,6 +225,27 @@ fn crop_detect_mask<B: Backend>(bencher: Bencher, Format(format): Format) {
     let image = photo(format);
     let plan = crop_plan(&image);
     bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| B::match_mask(&plan, &image));
+}
+
+/// To Adobe RGB: RGB through a matrix, the others through grids. The tables are made beforehand.
+#[divan::bench(types = [Cpu, OnGpu], args = FORMATS, sample_count = 10)]
+fn color_convert<B: Backend>(bencher: Bencher, Format(format): Format) {
+    if !B::can_run(0) {
+        return;
+    }
+    let image = photo(format);
+    let from = Profile::builtin(Builtin::assumed(format.color));
+    let to = Profile::builtin(Builtin::AdobeRgb);
+    let plan = color::Plan::new(format, from, to, Rendering::default(), false).expect("built-in profiles connect");
+    bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| B::convert(&plan, &image));
+}
+
+/// The tables alone, once per pair of profiles and format.
+#[divan::bench(args = [Builtin::AdobeRgb, Builtin::Gray, Builtin::Cmyk], sample_count = 10)]
+fn color_plan(bencher: Bencher, from: Builtin) {
+    let (from, to) = (Profile::builtin(from), Profile::builtin(Builtin::Srgb));
+    let format = PixelFormat::new(from.color(), false, Depth::U8);
+    bencher.bench_local(|| color::Plan::new(format, from, to, Rendering::default(), false));
 }
 
 /// Filling and applying, which the CPU always does.

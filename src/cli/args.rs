@@ -6,8 +6,9 @@ use std::str::FromStr;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reprise::encode::ptiff::{self, Chroma, Compression, Layout};
-use reprise::engine::{BackendChoice, Crop, Recipe, memory};
+use reprise::engine::{BackendChoice, ColorPolicy, Conversion, Crop, Recipe, memory};
 use reprise::geometry::{Corner, Insets};
+use reprise::ops::color::{Builtin, Intent, Profile, Rendering};
 use reprise::ops::crop_detect::Background;
 use reprise::ops::knockout::{Fill, Knockout};
 use reprise::ops::resample::Filter;
@@ -200,9 +201,65 @@ pub struct ConvertArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     #[command(flatten)]
+    pub color: ColorArgs,
+    #[command(flatten)]
     pub failures: FailureArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// What is done about colours. Without any of it, CMYK becomes sRGB and all else keeps its profile.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Colour")]
+pub struct ColorArgs {
+    /// Convert nothing: CMYK stays CMYK
+    #[arg(long, conflicts_with = "output_profile")]
+    pub maintain_pixel_type: bool,
+    /// ICC profile of images that carry none, as far as it fits their pixels
+    #[arg(long, value_name = "FILE", value_parser = parse_profile)]
+    pub source_profile: Option<Profile>,
+    /// Convert every image to this profile: an ICC file, or srgb, adobe-rgb, gray or cmyk
+    #[arg(long, value_name = "PROFILE", value_parser = parse_output_profile)]
+    pub output_profile: Option<Profile>,
+    /// Rendering intent of conversions
+    #[arg(long, value_enum, default_value = "relative")]
+    pub intent: IntentName,
+    /// Convert without black-point compensation
+    #[arg(long)]
+    pub no_bpc: bool,
+    /// Convert to 8 bits with ordered dithering
+    #[arg(long)]
+    pub dither: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IntentName {
+    Perceptual,
+    Relative,
+    Saturation,
+    Absolute,
+}
+
+impl ColorArgs {
+    fn policy(&self) -> ColorPolicy {
+        let conversion = match &self.output_profile {
+            Some(output) => Conversion::All { source: None, output: Some(output.clone()) },
+            None if self.maintain_pixel_type => Conversion::Never,
+            None => Conversion::Cmyk,
+        };
+        let intent = match self.intent {
+            IntentName::Perceptual => Intent::Perceptual,
+            IntentName::Relative => Intent::Relative,
+            IntentName::Saturation => Intent::Saturation,
+            IntentName::Absolute => Intent::Absolute,
+        };
+        ColorPolicy {
+            conversion,
+            assumed: self.source_profile.clone(),
+            rendering: Rendering { intent, black_point_compensation: !self.no_bpc },
+            dither: self.dither,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -325,6 +382,7 @@ impl ConvertArgs {
         Recipe {
             knockout: self.knockout,
             crop: self.crop.map(Crop::Insets).or(self.auto_crop.map(Crop::Auto)),
+            color: self.color.policy(),
             filter: self.output.filter(),
             unsharp: self.unsharp,
             output: self.output.options(),
@@ -423,6 +481,20 @@ fn parse_knockout(text: &str) -> Result<Knockout, String> {
             _ => return Err(format!("fill is {fill:?}; allowed are flood and match")),
         },
     })
+}
+
+fn parse_profile(file: &str) -> Result<Profile, String> {
+    let bytes = std::fs::read(file).map_err(|e| e.to_string())?;
+    Profile::new(&bytes).map_err(|e| e.message)
+}
+
+fn parse_output_profile(text: &str) -> Result<Profile, String> {
+    if let Some(builtin) = Builtin::from_name(text) {
+        return Ok(Profile::builtin(builtin).clone());
+    }
+    let profile = parse_profile(text)?;
+    profile.check_output().map_err(|e| e.message)?;
+    Ok(profile)
 }
 
 fn parse_dpi(text: &str) -> Result<f64, String> {

@@ -68,7 +68,10 @@ pub fn assets(dir: &Path, as_json: bool) -> Result<Verdict> {
         let asset = asset?;
         let size = match (asset.width, asset.height) {
             (Some(width), Some(height)) => format!("{width} × {height}, {}", bytes(asset.size_bytes)),
-            _ => bytes(asset.size_bytes),
+            _ => match &asset.format {
+                Some(format) => format!("{format}, {}", bytes(asset.size_bytes)),
+                None => bytes(asset.size_bytes),
+            },
         };
         let crop = asset.crop.map_or(String::from("–"), |crop| {
             let i = crop.insets;

@@ -14,7 +14,7 @@ use reprise::encode::ptiff;
 use reprise::engine::report::Records;
 use reprise::engine::reprocess::{self, Action, Event, Outcome, Planned, RunOptions, Summary};
 use reprise::engine::resume::{self, Stored};
-use reprise::engine::{Context, Crop, Recipe};
+use reprise::engine::{Context, Conversion, Crop, Recipe};
 use reprise::error::{Error, ErrorKind, Result, Stage};
 use reprise::job::{self, Job, Start};
 use reprise::report::{self, ReportJob};
@@ -180,6 +180,9 @@ fn steps(recipe: &Recipe) -> String {
         Some(Crop::Insets(i)) => steps.push(format!("crop {},{},{},{}", i.left, i.right, i.top, i.bottom)),
         Some(Crop::Auto(background)) => steps.push(format!("crop by {background:?}")),
         None => {}
+    }
+    if let Conversion::All { .. } = &recipe.color.conversion {
+        steps.push("convert colours".into());
     }
     if let Some(u) = &recipe.unsharp {
         let luma = if u.monochrome { " of luma" } else { "" };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Rect;
 use crate::gpu::{Adapters, Gpu};
-use crate::ops::{crop_detect, pyramid};
+use crate::ops::{color, crop_detect, pyramid};
 use crate::pixel::Raster;
 
 /// How often a lost device is opened again in one run before the rest goes to the CPU.
@@ -140,6 +140,14 @@ impl Compute<'_> {
         match self {
             Compute::Cpu => Ok(crop_detect::cpu::match_mask(plan, image)),
             Compute::Gpu(gpu) => crop_detect::gpu::match_mask(gpu, plan, image),
+        }
+    }
+
+    /// `image` in the plan's target; its first row is row `first_row` of the output.
+    pub fn convert(self, plan: &color::Plan, image: &Raster, first_row: u32) -> Result<Raster> {
+        match self {
+            Compute::Cpu => Ok(color::cpu::convert(plan, image, first_row)),
+            Compute::Gpu(gpu) => color::gpu::convert(gpu, plan, image, first_row),
         }
     }
 

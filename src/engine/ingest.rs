@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Seek;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -13,6 +13,7 @@ use crate::catalog::{self, Handle, IngestOutcome, Ingested, Library, NewOriginal
 use crate::decode::{self, Kind, sniff};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::limits::Limits;
+use crate::ops::color::Description;
 
 /// Files examined together and recorded in one transaction.
 const BATCH: usize = 128;
@@ -192,6 +193,7 @@ fn examine(state: FileState, limits: &Limits) -> Result<NewOriginal> {
     } else {
         None
     };
+    let profile = if kind == Kind::IccProfile { Some(describe_profile(&state, &mut file)?) } else { None };
     let shown = info.as_ref().map(|info| info.orientation.oriented(info.size));
     let mut hasher = blake3::Hasher::new();
     file.rewind().map_err(io)?;
@@ -205,6 +207,18 @@ fn examine(state: FileState, limits: &Limits) -> Result<NewOriginal> {
         hash: hasher.finalize(),
         width: shown.map(|size| size.width),
         height: shown.map(|size| size.height),
-        format: info.map(|info| info.format.to_string()),
+        format: info.map(|info| info.format.to_string()).or(profile),
     })
 }
+
+/// Class, colour space and connection space of an ICC profile.
+fn describe_profile(state: &FileState, file: &mut File) -> Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()
+        .and_then(|()| file.take(MAX_PROFILE_BYTES).read_to_end(&mut bytes))
+        .map_err(|error| Error::io(Stage::Open, &state.path, error))?;
+    Description::read(&bytes).map(|description| description.to_string())
+}
+
+/// Far above any real profile.
+const MAX_PROFILE_BYTES: u64 = 64 << 20;

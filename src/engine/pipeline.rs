@@ -1,7 +1,7 @@
 //! One original to one pyramid TIFF.
 //!
-//! Order of the steps: decode → orient → knock-out → crop → pyramid, each level below full resolution sharpened →
-//! tiles → file. Where no step needs the whole image, bands flow: while one band is computed and compressed,
+//! Order of the steps: decode → orient → knock-out → crop → colour conversion → pyramid, each level below full
+//! resolution sharpened → tiles → file. Where no step needs the whole image, bands flow: while one band is computed and compressed,
 //! the next is decoded, and memory follows the width, not the area.
 
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::backend::{Backend, Compute, Used};
+use super::color::{ColorCache, ColorPolicy, Colors};
 use super::memory::MemoryBudget;
 use super::original::Stamp;
 use crate::decode::{self, Kind, MemorySource, Resolution, ResolutionUnit, RowSource, SourceInfo};
@@ -18,6 +19,7 @@ use crate::encode::ptiff;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::{Insets, Orientation, Rect, Size};
 use crate::limits::Limits;
+use crate::ops::color;
 use crate::ops::crop_detect::{self, Background};
 use crate::ops::knockout::{self, Knockout};
 use crate::ops::pyramid;
@@ -39,6 +41,7 @@ pub enum Crop {
 pub struct Recipe {
     pub knockout: Option<Knockout>,
     pub crop: Option<Crop>,
+    pub color: ColorPolicy,
     pub filter: Filter,
     pub unsharp: Option<Unsharp>,
     pub output: ptiff::Options,
@@ -67,6 +70,7 @@ pub struct Context {
     pub limits: Limits,
     pub backend: Backend,
     pub budget: MemoryBudget,
+    pub colors: ColorCache,
     /// Computes and compresses; its size is `--threads`.
     pub pool: rayon::ThreadPool,
 }
@@ -82,7 +86,7 @@ impl Context {
             .build()
             .map_err(|e| Error::misuse(Stage::Operate, format!("cannot start {threads} threads: {e}")))?;
         let limits = Limits { max_decode_bytes: budget.total_bytes(), ..Limits::default() };
-        Ok(Context { limits, backend, budget, pool })
+        Ok(Context { limits, backend, budget, colors: ColorCache::default(), pool })
     }
 
     /// How many images are worked on at once: one decodes while another is compressed.
@@ -97,8 +101,10 @@ pub struct Converted {
     pub kind: Kind,
     /// Size of the upright original.
     pub original: Size,
+    /// Format of the pixels written.
     pub format: PixelFormat,
-    pub has_icc: bool,
+    /// The colour conversion in words, if there was one.
+    pub color: Option<String>,
     /// Size of the full-resolution level.
     pub size: Size,
     /// The crop that was applied, manual or found.
@@ -121,6 +127,9 @@ impl std::fmt::Display for Converted {
             FullResolution::Encoded => {}
             FullResolution::Carried => f.write_str(", full resolution carried over without loss")?,
             FullResolution::Reencoded(reason) => write!(f, ", full resolution encoded anew: {reason}")?,
+        }
+        if let Some(color) = &self.color {
+            write!(f, ", {color}")?;
         }
         if let Some(crop) = self.crop {
             let Insets { left, right, top, bottom } = crop;
@@ -179,10 +188,16 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
     let whole = info.orientation != Orientation::Upright
         || recipe.knockout.is_some()
         || matches!(recipe.crop, Some(Crop::Auto(_)));
-    let format = if recipe.knockout.is_some() { info.format.with_alpha() } else { info.format };
+    let decoded = if recipe.knockout.is_some() { info.format.with_alpha() } else { info.format };
+    let colors = recipe.color.decide(decoded, info.metadata.icc.as_deref(), &context.colors, &mut warnings)?;
+    let format = colors.target(decoded);
     let unsharp = recipe.unsharp.as_ref().and_then(unsharp::Plan::new);
-    let band = Band::choose(&info, format, original.width, unsharp.as_ref(), recipe, context);
+    let wider = if format.bytes_per_pixel() > decoded.bytes_per_pixel() { format } else { decoded };
+    let band = Band::choose(&info, wider, original.width, unsharp.as_ref(), recipe, context);
     let mut needed = source.working_bytes() + band.bytes;
+    if let Some(plan) = &colors.plan {
+        needed += plan.bytes() + u64::from(band.rows) * u64::from(original.width) * format.bytes_per_pixel() as u64;
+    }
     if whole {
         needed += whole_bytes(&info, recipe.knockout.is_some());
     }
@@ -191,13 +206,14 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
     warnings.extend(note);
     let mut full_resolution = FullResolution::Encoded;
     if came_as_jpeg && compression == ptiff::Compression::Jpeg {
-        full_resolution = match may_carry(&*source, recipe, context.budget.total_bytes().saturating_sub(needed)) {
-            Ok(bytes) => {
-                needed += bytes;
-                FullResolution::Carried
-            }
-            Err(reason) => FullResolution::Reencoded(reason),
-        };
+        full_resolution =
+            match may_carry(&*source, recipe, &colors, context.budget.total_bytes().saturating_sub(needed)) {
+                Ok(bytes) => {
+                    needed += bytes;
+                    FullResolution::Carried
+                }
+                Err(reason) => FullResolution::Reencoded(reason),
+            };
     }
     let _permit = context.budget.acquire(needed)?;
 
@@ -217,20 +233,22 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
         resample: resample::Plan::new(recipe.filter),
         unsharp,
     });
-    let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata: recipe.metadata(&info), came_as_jpeg };
+    let target =
+        ptiff::Pyramid { format, levels: plan.levels.clone(), metadata: recipe.metadata(&info, &colors), came_as_jpeg };
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
     if full_resolution == FullResolution::Carried {
         full_resolution = carry(path, rect, recipe.output.tile, context, &mut writer)?;
     }
     let skip_full = full_resolution == FullResolution::Carried;
-    stream(&mut *source, rect, &plan, &band, skip_full, context, compute, &mut writer)?;
+    let work = Work { color: colors.plan.as_deref(), pyramid: &plan, band: &band, skip_full };
+    stream(&mut *source, rect, work, context, compute, &mut writer)?;
     stamp.check(path)?;
     let written = context.pool.install(|| writer.finish())?;
     Ok(Converted {
         kind: info.kind,
         original,
         format,
-        has_icc: info.metadata.icc.is_some(),
+        color: colors.note,
         size: rect.size(),
         crop,
         full_resolution,
@@ -298,12 +316,20 @@ fn prepare(
 
 /// Bytes needed to keep the source's own JPEG coefficients, as far as can be told before the crop is known; otherwise
 /// the reason why full resolution is encoded anew.
-fn may_carry(source: &dyn RowSource, recipe: &Recipe, free_bytes: u64) -> std::result::Result<u64, String> {
+fn may_carry(
+    source: &dyn RowSource,
+    recipe: &Recipe,
+    colors: &Colors,
+    free_bytes: u64,
+) -> std::result::Result<u64, String> {
     if recipe.reencode {
         return Err("as asked".into());
     }
     if source.info().orientation != Orientation::Upright {
         return Err("it was turned upright".into());
+    }
+    if colors.plan.is_some() {
+        return Err("its colours are converted".into());
     }
     let bytes = source.coefficient_bytes()?;
     if bytes > free_bytes {
@@ -348,37 +374,55 @@ fn carry(
     Ok(FullResolution::Carried)
 }
 
+/// What is done with the rows of a crop.
+struct Work<'a> {
+    color: Option<&'a color::Plan>,
+    pyramid: &'a Arc<pyramid::Plan>,
+    band: &'a Band,
+    /// Full resolution is in the file already.
+    skip_full: bool,
+}
+
 /// Reads, computes and compresses band by band; the next band is decoded while this one is worked on.
 fn stream(
     source: &mut dyn RowSource,
     rect: Rect,
-    plan: &Arc<pyramid::Plan>,
-    band: &Band,
-    skip_full: bool,
+    work: Work<'_>,
     context: &Context,
     compute: Compute<'_>,
     writer: &mut ptiff::Writer,
 ) -> Result<()> {
-    let (mut executor, rows) = compute.pyramid(plan, band.rows, band.device_bytes)?;
+    let (mut executor, rows) = compute.pyramid(work.pyramid, work.band.rows, work.band.device_bytes)?;
+    let decoded = source.info().format;
     let mut cut = Cut { source, rect, rows_skipped: 0, rows_read: 0, scratch: None };
-    let mut current = Raster::empty(plan.format, rect.width);
-    let mut next = Raster::empty(plan.format, rect.width);
+    let mut current = Raster::empty(decoded, rect.width);
+    let mut next = Raster::empty(decoded, rect.width);
+    let mut first_row = 0;
     cut.read(&mut current, rows)?;
     while current.height > 0 {
         let mut computed = Ok(());
         let decoded = context.pool.in_place_scope(|scope| {
             scope.spawn(|_| {
                 computed = (|| {
-                    if !skip_full {
-                        writer.write_rows(0, &current)?;
+                    let converted;
+                    let band = match work.color {
+                        Some(plan) => {
+                            converted = compute.convert(plan, &current, first_row)?;
+                            &converted
+                        }
+                        None => &current,
+                    };
+                    if !work.skip_full {
+                        writer.write_rows(0, band)?;
                     }
-                    executor.push(&current, &mut |level, _, rows| writer.write_rows(level, rows))
+                    executor.push(band, &mut |level, _, rows| writer.write_rows(level, rows))
                 })();
             });
             cut.read(&mut next, rows)
         });
         computed?;
         decoded?;
+        first_row += current.height;
         std::mem::swap(&mut current, &mut next);
         next.set_rows(0);
     }
@@ -510,8 +554,8 @@ impl Recipe {
         }
     }
 
-    fn metadata(&self, info: &SourceInfo) -> decode::Metadata {
-        let mut metadata = info.metadata.clone();
+    fn metadata(&self, info: &SourceInfo, colors: &Colors) -> decode::Metadata {
+        let mut metadata = decode::Metadata { icc: colors.icc.clone(), ..info.metadata.clone() };
         if info.orientation.swaps_sides()
             && let Some(resolution) = &mut metadata.resolution
         {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
+use super::color::{ColorPolicy, Conversion};
 use super::original::Stamp;
 use super::pipeline::{self, Context, Converted, Recipe};
 use super::{batch, notice, resume, retry};
@@ -13,9 +14,10 @@ use crate::catalog::{
     Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, Handle, JobLog, JobRecord, Library, LogEntry,
     LogPage, LogType, NewDerivative, Settings, TaskOutcome,
 };
+use crate::decode::Kind;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::job::{self, Job, ReprocessAssets};
-use crate::pixel::Color;
+use crate::ops::color::{Builtin, Profile};
 
 /// Results are recorded together: one transaction for so many assets …
 const COMMIT_ASSETS: usize = 64;
@@ -25,7 +27,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 /// What a run adds to the job document.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
-    /// Filter and file options; the job's own crop, knock-out and sharpening are put in.
+    /// Filter and file options; the job's own crop, knock-out, sharpening and colours are put in.
     pub recipe: Recipe,
     /// Start no further asset after the first failure.
     pub fail_fast: bool,
@@ -35,6 +37,53 @@ pub struct RunOptions {
     pub command: String,
     /// Go on with this job, whose document the one that is run has to be; see [`resume::stored`].
     pub resume: Option<Handle>,
+}
+
+impl RunOptions {
+    /// With what the job says about colours.
+    fn with_colors(&self, library: &Library, job: &Job) -> Result<Self> {
+        let conversion = match &job.reprocess.color_management {
+            None => Conversion::UntaggedCmyk,
+            Some(options) => match options.conversion {
+                job::ColorConversion::Default => Conversion::UntaggedCmyk,
+                job::ColorConversion::MaintainOriginal => Conversion::Never,
+                job::ColorConversion::Convert => {
+                    let named = |field, handle: &Option<String>| {
+                        handle.as_deref().map(|handle| profile_asset(library, field, handle)).transpose()
+                    };
+                    let source = named("sourceProfileHandle", &options.source_profile)?;
+                    let output = named("outputProfileHandle", &options.output_profile)?;
+                    output.as_ref().map_or(Ok(()), Profile::check_output)?;
+                    Conversion::All { source, output }
+                }
+            },
+        };
+        let color = ColorPolicy { conversion, ..self.recipe.color.clone() };
+        Ok(RunOptions { recipe: Recipe { color, ..self.recipe.clone() }, ..self.clone() })
+    }
+}
+
+/// Handles of built-in profiles begin with this.
+const BUILTIN_PROFILE: &str = "icc|";
+
+/// The profile that a job names: built in, or an ICC profile asset.
+fn profile_asset(library: &Library, field: &str, handle: &str) -> Result<Profile> {
+    let refuse = |why: String| Error::misuse(Stage::Job, format!("{field} is {handle:?}; {why}"));
+    if let Some(name) = handle.strip_prefix(BUILTIN_PROFILE) {
+        return Builtin::from_name(name).map(|builtin| Profile::builtin(builtin).clone()).ok_or_else(|| {
+            let known: Vec<_> = Builtin::ALL.iter().map(|b| format!("{BUILTIN_PROFILE}{}", b.name())).collect();
+            refuse(format!("the built-in profiles are {}", known.join(", ")))
+        });
+    }
+    let Some(asset) = library.asset(&Handle::from(handle))? else {
+        return Err(refuse("no asset has this handle; take the profile in with `reprise ingest`".into()));
+    };
+    if asset.kind != Kind::IccProfile {
+        return Err(refuse(format!("the asset is of kind {}, not an ICC profile", asset.kind)));
+    }
+    check_unchanged(&asset)?;
+    let bytes = std::fs::read(&asset.path).map_err(|e| Error::io(Stage::Open, &asset.path, e))?;
+    Profile::new(&bytes).map_err(|e| e.of(asset.path.display().to_string()))
 }
 
 /// What is going to be done with one asset.
@@ -124,19 +173,22 @@ pub struct Summary {
 /// What would be done with every asset of `job`, in its order. Reads headers, writes nothing.
 ///
 /// # Errors
-/// `Catalog` when the catalog cannot be read; what is wrong with one asset is that asset's [`Action::Fail`].
+/// `Catalog` when the catalog cannot be read, `Misuse` when a profile of the job is none; what is wrong with one
+/// asset is that asset's [`Action::Fail`].
 pub fn plan<'a>(
     library: &'a Library,
     job: &'a Job,
-    options: &'a RunOptions,
+    options: &RunOptions,
 ) -> Result<impl ExactSizeIterator<Item = Result<Planned>> + 'a> {
     let settings = library.settings()?;
-    Ok(job.reprocess.assets.iter().map(move |handle| plan_asset(library, &job.reprocess, &settings, options, handle)))
+    let options = options.with_colors(library, job)?;
+    Ok(job.reprocess.assets.iter().map(move |handle| plan_asset(library, &job.reprocess, &settings, &options, handle)))
 }
 
 /// Runs `job` over `library` and returns when every asset is done and recorded.
 ///
 /// # Errors
+/// `Misuse` when a profile of the job is none; nothing is begun then.
 /// `Catalog` when another run has the library or the catalog fails; the job log then ends with a FatalError where
 /// it can still be written. What is wrong with one asset is logged and the others go on.
 pub fn run(
@@ -153,6 +205,7 @@ pub fn run(
     let reader = Library::open(library.dir())?;
     let settings = library.settings()?;
     let allow_private_notices = settings.allow_private_notices;
+    let options = &options.with_colors(library, job)?;
 
     let mut warnings: Vec<String> = job.warnings.clone();
     warnings.extend(not_acted_on(job));
@@ -413,9 +466,6 @@ fn work(planned: &Planned, context: &Context, stop: &AtomicBool) -> Result<Outco
     converted.warnings.extend(overcome.iter().map(|error| format!("tried again after: {error}")));
     // What was read has to be what the catalog describes; the pipeline saw only that it did not change meanwhile.
     check_unchanged(asset)?;
-    if converted.format.color == Color::Cmyk && !converted.has_icc {
-        converted.warnings.push("CMYK without a profile stays CMYK; this version does not convert colours".into());
-    }
     Ok(Outcome::Converted(Box::new(converted)))
 }
 
@@ -510,10 +560,6 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
         "execSchedule is not kept, the job runs once, now; schedules are not run",
     );
     note(reprocess.create_mask, "createMask: clipping paths are not made into masks");
-    note(
-        reprocess.color_management.as_ref().is_some_and(|c| c.conversion == job::ColorConversion::Convert),
-        "colorManagementOptions: colours are not converted",
-    );
     note(reprocess.photoshop.is_some(), "photoshopOptions: Photoshop files are not reprocessed");
     note(reprocess.post_script.is_some(), "postScriptOptions: PostScript files are not reprocessed");
     note(reprocess.pdf.is_some(), "pdfOptions: PDF files are not reprocessed");
@@ -523,6 +569,13 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
     note(!reprocess.auto_sets.is_empty(), "autoSetCreationOptions: sets are not made");
     note(reprocess.email != job::EmailSetting::None, "emailSetting: mail is not sent");
     note(reprocess.publish.is_some(), "the follow-on publish job is not run");
+    let unused_profile = reprocess.color_management.as_ref().is_some_and(|options| {
+        options.conversion != job::ColorConversion::Convert
+            && (options.source_profile.is_some() || options.output_profile.is_some())
+    });
+    if unused_profile {
+        missing.push("colorManagementOptions: profiles are used only with colorManagement Convert".into());
+    }
     missing
 }
 

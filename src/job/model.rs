@@ -297,9 +297,9 @@ pub struct MediaOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColorManagement {
     pub conversion: ColorConversion,
-    /// Handle of an ICC profile asset; overrides embedded profiles.
+    /// Handle of an ICC profile asset or a built-in profile; overrides embedded profiles.
     pub source_profile: Option<String>,
-    /// Handle of an ICC profile asset; `None`: sRGB.
+    /// Handle of an ICC profile asset or a built-in profile; `None`: sRGB.
     pub output_profile: Option<String>,
 }
 

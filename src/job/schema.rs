@@ -346,8 +346,8 @@ static COLOR_MANAGEMENT: Type = Type {
             Default("Default"),
             "Default converts only CMYK without a profile, MaintainOriginal nothing, Convert everything.",
         ),
-        element("sourceProfileHandle", Handle("a|"), Optional, "ICC profile of the originals, whatever they embed."),
-        element("outputProfileHandle", Handle("a|"), Optional, "ICC profile to convert to; sRGB when absent."),
+        element("sourceProfileHandle", Handle(""), Optional, "ICC profile of the originals, whatever they embed."),
+        element("outputProfileHandle", Handle(""), Optional, "ICC profile to convert to; sRGB when absent."),
     ],
     choices: &[],
 };

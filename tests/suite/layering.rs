@@ -125,6 +125,7 @@ fn each_outside_interface_has_one_place() {
         ("roxmltree", &["job/"]),
         ("jsonc_parser", &["job/"]),
         ("mozjpeg_sys", &["jpeg/"]),
+        ("lcms2", &["ops/color/"]),
         ("unsafe ", &["jpeg/"]),
         ("println!", &[]),
         ("eprintln!", &[]),

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod cli;
+mod color;
 mod decode;
 mod end_to_end;
 mod golden;

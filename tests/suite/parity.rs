@@ -33,7 +33,7 @@ fn open(config: Config) -> Option<Gpu> {
 }
 
 /// The device that most tests share.
-fn shared() -> Option<Gpu> {
+pub fn shared() -> Option<Gpu> {
     static SHARED: LazyLock<Option<Gpu>> = LazyLock::new(|| open(Config::new(Adapters::Any)));
     if SHARED.is_none() {
         println!("skipped: no adapter");

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use reprise::gpu::Shader;
-use reprise::ops::{crop_detect, resample, unsharp};
-use reprise::pixel::PixelFormat;
+use reprise::ops::{color, crop_detect, resample, unsharp};
+use reprise::pixel::{Color, Depth, PixelFormat};
 use wgpu::naga;
 
 fn all_variants() -> Vec<Shader> {
@@ -19,9 +19,26 @@ fn all_variants() -> Vec<Shader> {
                     shaders.extend(crop_detect::gpu::shaders(format, flag));
                 }
             }
+            shaders.extend(color_variants(format));
             shaders
         })
         .collect()
+}
+
+/// Every target of a source format.
+fn color_variants(source: PixelFormat) -> Vec<Shader> {
+    let mut shaders = Vec::new();
+    for target in [Color::Gray, Color::Rgb, Color::Cmyk] {
+        for dither in [false, true] {
+            let depth = if dither { Depth::U8 } else { source.depth };
+            let target = PixelFormat { color: target, depth, ..source };
+            // Matrices lead from RGB to RGB or gray.
+            let matrices: &[bool] =
+                if source.color == Color::Rgb && target.color != Color::Cmyk { &[false, true] } else { &[false] };
+            shaders.extend(matrices.iter().map(|&matrix| color::gpu::shader(source, target, matrix, dither)));
+        }
+    }
+    shaders
 }
 
 fn validated(shader: &Shader) -> naga::Module {

@@ -51,3 +51,17 @@ pub const SHARPEN_RADIUS_250: f64 = 0.5 + 0.03;
 
 /// JPEG levels at quality 95, 4:2:0, of the sample photographs against the same levels without loss, in dB.
 pub const JPEG_95_PSNR_DB: f64 = 38.0;
+
+/// Mean ΔE2000 of converted colours against the engine's float path rounded to the same depth: a fifth of what
+/// the eye may just tell apart.
+pub const COLOR_MEAN: f64 = 0.2;
+
+/// The largest ΔE2000 of a converted 16-bit colour: what the eye may just tell apart.
+pub const COLOR_LARGEST: f64 = 1.0;
+
+/// The same from CMYK to RGB: the float path clips at the gamut's edge inside a cell of the grid, where the encoding
+/// of dark colours is steepest.
+pub const COLOR_LARGEST_CMYK_TO_RGB: f64 = 2.0;
+
+/// What rounding adds to that at 8 bits: one level of the darkest colours of a gamma of 2.2 is a ΔE of 1.2.
+pub const COLOR_LARGEST_LEVEL_U8: f64 = 1.2;

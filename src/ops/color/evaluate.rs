@@ -1,0 +1,140 @@
+//! The colour engine's float path: what tables are made from and measured against.
+
+use lcms2::{CIExyY, DisallowCache, Flags, PixelFormat as Encoding, ThreadContext, Transform};
+
+use super::profile::Profile;
+use crate::error::{Error, Result, Stage};
+use crate::pixel::Color;
+
+/// ICC rendering intents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Intent {
+    Perceptual,
+    /// Relative colorimetric.
+    #[default]
+    Relative,
+    Saturation,
+    /// Absolute colorimetric.
+    Absolute,
+}
+
+impl From<Intent> for lcms2::Intent {
+    fn from(intent: Intent) -> Self {
+        match intent {
+            Intent::Perceptual => lcms2::Intent::Perceptual,
+            Intent::Relative => lcms2::Intent::RelativeColorimetric,
+            Intent::Saturation => lcms2::Intent::Saturation,
+            Intent::Absolute => lcms2::Intent::AbsoluteColorimetric,
+        }
+    }
+}
+
+/// How colours of one profile are brought into another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rendering {
+    pub intent: Intent,
+    /// The darkest colour of the source becomes the darkest of the target. Without effect on the absolute intent.
+    pub black_point_compensation: bool,
+}
+
+impl Default for Rendering {
+    fn default() -> Self {
+        Rendering { intent: Intent::Relative, black_point_compensation: true }
+    }
+}
+
+/// Evaluates a transform for single colours.
+pub struct Evaluator {
+    transform: Transform<u8, u8, ThreadContext, DisallowCache>,
+    from: Scale,
+    to: Scale,
+}
+
+/// Values of one end: how many, and what the engine takes for full scale.
+#[derive(Clone, Copy)]
+struct Scale {
+    components: usize,
+    full: f32,
+}
+
+impl Scale {
+    fn of(color: Color) -> (Self, Encoding) {
+        let scale = |full| Scale { components: color.components(), full };
+        match color {
+            Color::Gray => (scale(1.0), Encoding::GRAY_FLT),
+            Color::Rgb => (scale(1.0), Encoding::RGB_FLT),
+            // Per cent of ink.
+            Color::Cmyk => (scale(100.0), Encoding::CMYK_FLT),
+        }
+    }
+}
+
+impl Evaluator {
+    /// # Errors
+    /// `Malformed` or `Unsupported` when the engine cannot read or connect the profiles.
+    pub fn new(from: &Profile, to: &Profile, rendering: Rendering) -> Result<Self> {
+        let context = ThreadContext::new();
+        let target = to.open(&context)?;
+        let (scale, encoding) = Scale::of(to.color());
+        Self::connect(&context, from, &target, scale, encoding, rendering)
+    }
+
+    /// Device values to L\*, a\*, b\* relative to the medium's white (D50).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn to_lab(from: &Profile, intent: Intent) -> Result<Self> {
+        let context = ThreadContext::new();
+        let lab = lcms2::Profile::new_lab4_context(&context, &CIExyY { x: 0.345_7, y: 0.358_5, Y: 1.0 })
+            .map_err(|_| Error::unsupported(Stage::Operate, "the colour engine cannot make a Lab profile"))?;
+        let rendering = Rendering { intent, black_point_compensation: false };
+        Self::connect(&context, from, &lab, Scale { components: 3, full: 1.0 }, Encoding::Lab_FLT, rendering)
+    }
+
+    fn connect(
+        context: &ThreadContext,
+        from: &Profile,
+        target: &lcms2::Profile<ThreadContext>,
+        to: Scale,
+        encoding: Encoding,
+        rendering: Rendering,
+    ) -> Result<Self> {
+        let source = from.open(context)?;
+        let (scale, source_encoding) = Scale::of(from.color());
+        let mut flags = Flags::NO_CACHE | Flags::NO_OPTIMIZE;
+        if rendering.black_point_compensation && rendering.intent != Intent::Absolute {
+            flags = flags | Flags::BLACKPOINT_COMPENSATION;
+        }
+        let transform = Transform::new_flags_context(
+            context,
+            &source,
+            source_encoding,
+            target,
+            encoding,
+            rendering.intent.into(),
+            flags,
+        )
+        .map_err(|_| {
+            Error::unsupported(
+                Stage::Operate,
+                format!("the ICC profile ({from}) is broken or lacks what the conversion needs"),
+            )
+        })?;
+        Ok(Evaluator { transform, from: scale, to })
+    }
+
+    /// Converts colours: components 0–1, one colour after the other; Lab in its own units. Target components of
+    /// device colours are clamped to 0–1.
+    pub fn evaluate(&self, colors: &[f32]) -> Vec<f32> {
+        let scaled: Vec<f32> = colors.iter().map(|v| v * self.from.full).collect();
+        let mut out = vec![0f32; colors.len() / self.from.components * self.to.components];
+        self.transform.transform_pixels(bytemuck::cast_slice(&scaled), bytemuck::cast_slice_mut(&mut out));
+        if self.transform.output_pixel_format() != Encoding::Lab_FLT {
+            for value in &mut out {
+                // NaN, which a broken profile may give, becomes 0.
+                *value = (*value / self.to.full).max(0.0).min(1.0);
+            }
+        }
+        out
+    }
+}
