@@ -3,10 +3,10 @@
 // One thread makes four pixels of a row, which fill whole words whatever the target format; rows are padded to whole
 // words.
 //
-// Constants: TARGET_COMPONENTS, TARGET_DEPTH, of the pixels made; MATRIX, DITHER (0 or 1); GROUP_WIDTH, GROUP_HEIGHT,
-// threads of a workgroup.
-// Bindings: 0 parameters, 1 src, 2 dst, 3 input (tables), 4 table (output tables, two values in a word, or nodes,
-// four values in two words). Uses shared/samples.
+// Constants: TARGET_COMPONENTS, TARGET_DEPTH, of the pixels made; MATRIX, CURVED (grid with
+// output tables), DITHER, 0 or 1; GROUP_WIDTH, GROUP_HEIGHT, threads of a workgroup.
+// Bindings: 0 parameters, 1 src, 2 dst, 3 input (tables), 4 table (nodes, four values in two words; output tables,
+// two values in a word). Uses shared/samples.
 
 struct Parameters {
     width: u32,
@@ -16,7 +16,7 @@ struct Parameters {
     dst_stride: u32, // words
     input_stride: u32, // entries
     output_stride: u32, // values
-    unused: u32,
+    output_start: u32, // values
     // The rows of the matrix, Q12; or in the first the strides of the grid.
     stage: array<vec4<i32>, 3>,
 }
@@ -43,10 +43,14 @@ fn entries_of(color: vec4<u32>) -> vec4<u32> {
     return entries;
 }
 
+fn output(component: u32, value: u32) -> u32 {
+    let index = parameters.output_start + component * parameters.output_stride + value;
+    return (table[index / 2u] >> (index % 2u * 16u)) & 0xffffu;
+}
+
 fn through_row(row: vec4<i32>, light: vec4<u32>, component: u32) -> u32 {
     let sum = dot(row.xyz, vec3<i32>(light.xyz));
-    let index = component * parameters.output_stride + u32(clamp((sum + 2048i) >> 12u, 0i, 65536i));
-    return (table[index / 2u] >> (index % 2u * 16u)) & 0xffffu;
+    return output(component, u32(clamp((sum + 2048i) >> 12u, 0i, 65536i)));
 }
 
 fn through_matrix(light: vec4<u32>) -> vec4<u32> {
@@ -119,6 +123,9 @@ fn converted(x: u32, row: u32) -> Pixel {
         wide = through_matrix(entries);
     } else {
         wide = through_grid(entries);
+        if CURVED == 1u {
+            wide = vec4(output(0u, wide.x), output(1u, wide.y), output(2u, wide.z), 0u);
+        }
     }
     if TARGET_DEPTH == 16u {
         return Pixel(wide, pixel.alpha);

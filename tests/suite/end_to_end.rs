@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use reprise::encode::ptiff::{self, Compression, Options};
-use reprise::engine::{Backend, Context, Recipe, pipeline};
+use reprise::engine::{Backend, ColorPolicy, Context, Conversion, Recipe, pipeline};
 use reprise::ops::resample::Filter;
 use reprise::pixel::{Depth, Raster};
 
@@ -23,7 +23,9 @@ fn levels(path: &Path) -> Vec<Raster> {
 
 fn convert(name: &str, folder: &Path, options: Options) -> PathBuf {
     let context = Context::new(Backend::cpu(), 1 << 30, 2).unwrap();
-    let recipe = Recipe { output: options, ..Recipe::default() };
+    // CMYK stays CMYK.
+    let color = ColorPolicy { conversion: Conversion::Never, ..ColorPolicy::default() };
+    let recipe = Recipe { output: options, color, ..Recipe::default() };
     let output = folder.join(name).with_extension("tif");
     pipeline::convert(&sample(name), &output, &recipe, &context).unwrap();
     output

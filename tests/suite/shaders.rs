@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use reprise::gpu::Shader;
-use reprise::ops::{color, crop_detect, resample, unsharp};
+use reprise::ops::color::{self, gpu::Through};
+use reprise::ops::{crop_detect, resample, unsharp};
 use reprise::pixel::{Color, Depth, PixelFormat};
 use wgpu::naga;
 
@@ -32,10 +33,16 @@ fn color_variants(source: PixelFormat) -> Vec<Shader> {
         for dither in [false, true] {
             let depth = if dither { Depth::U8 } else { source.depth };
             let target = PixelFormat { color: target, depth, ..source };
-            // Matrices lead from RGB to RGB or gray.
-            let matrices: &[bool] =
-                if source.color == Color::Rgb && target.color != Color::Cmyk { &[false, true] } else { &[false] };
-            shaders.extend(matrices.iter().map(|&matrix| color::gpu::shader(source, target, matrix, dither)));
+            for through in [Through::Grid, Through::CurvedGrid, Through::Matrix] {
+                let exists = match through {
+                    Through::Grid => true,
+                    Through::CurvedGrid => source.color != Color::Gray && target.color == Color::Rgb,
+                    Through::Matrix => source.color == Color::Rgb && target.color != Color::Cmyk,
+                };
+                if exists {
+                    shaders.push(color::gpu::shader(source, target, through, dither));
+                }
+            }
         }
     }
     shaders

@@ -28,11 +28,19 @@ fn convert_rows<S: Sample, T: Sample>(plan: &Plan, width: u32, from: &[S], to: &
             Stage::Matrix { rows, output, output_stride } => {
                 convert_row(plan, from, to, y, |light: &[u32; 3]| matrix(rows, output, *output_stride, light));
             }
-            Stage::Grid { strides, nodes } => match plan.source.color.components() {
+            Stage::Grid { strides, nodes, output, .. } if output.is_empty() => match plan.source.color.components() {
                 1 => convert_row(plan, from, to, y, |cells: &[u32; 1]| simplex(strides, nodes, cells)),
                 3 => convert_row(plan, from, to, y, |cells: &[u32; 3]| simplex(strides, nodes, cells)),
                 _ => convert_row(plan, from, to, y, |cells: &[u32; 4]| simplex(strides, nodes, cells)),
             },
+            Stage::Grid { strides, nodes, output, output_stride } => {
+                // Gray needs no output tables: its grid has a node for every value.
+                let curved = |values: [u32; 4]| curved(output, *output_stride, values);
+                match plan.source.color.components() {
+                    3 => convert_row(plan, from, to, y, |cells: &[u32; 3]| curved(simplex(strides, nodes, cells))),
+                    _ => convert_row(plan, from, to, y, |cells: &[u32; 4]| curved(simplex(strides, nodes, cells))),
+                }
+            }
         }
     });
 }
@@ -81,6 +89,13 @@ fn matrix(rows: &[[i32; 3]; 3], output: &[u16], output_stride: u32, light: &[u32
         *wide = output[c * output_stride as usize + index as usize].into();
     }
     wide
+}
+
+/// Output tables lead to RGB.
+#[inline]
+fn curved(output: &[u16], output_stride: u32, values: [u32; 4]) -> [u32; 4] {
+    let at = |c: usize| u32::from(output[c * output_stride as usize + values[c] as usize]);
+    [at(0), at(1), at(2), 0]
 }
 
 #[inline]

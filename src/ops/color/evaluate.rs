@@ -48,6 +48,8 @@ pub struct Evaluator {
     transform: Transform<u8, u8, ThreadContext, DisallowCache>,
     from: Scale,
     to: Scale,
+    /// Whether values come out in a profile's device space, 0–1.
+    to_device: bool,
 }
 
 /// Values of one end: how many, and what the engine takes for full scale.
@@ -76,7 +78,8 @@ impl Evaluator {
         let context = ThreadContext::new();
         let target = to.open(&context)?;
         let (scale, encoding) = Scale::of(to.color());
-        Self::connect(&context, from, &target, scale, encoding, rendering)
+        let evaluator = Self::connect(&context, from, &target, scale, encoding, rendering)?;
+        Ok(Evaluator { to_device: true, ..evaluator })
     }
 
     /// Device values to L\*, a\*, b\* relative to the medium's white (D50).
@@ -89,6 +92,16 @@ impl Evaluator {
             .map_err(|_| Error::unsupported(Stage::Operate, "the colour engine cannot make a Lab profile"))?;
         let rendering = Rendering { intent, black_point_compensation: false };
         Self::connect(&context, from, &lab, Scale { components: 3, full: 1.0 }, Encoding::Lab_FLT, rendering)
+    }
+
+    /// Device values to X, Y, Z (D50, white is Y = 1), as a target whose black is 0 would be given them.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn to_xyz(from: &Profile, rendering: Rendering) -> Result<Self> {
+        let context = ThreadContext::new();
+        let xyz = lcms2::Profile::new_xyz_context(&context);
+        Self::connect(&context, from, &xyz, Scale { components: 3, full: 1.0 }, Encoding::XYZ_FLT, rendering)
     }
 
     fn connect(
@@ -120,16 +133,16 @@ impl Evaluator {
                 format!("the ICC profile ({from}) is broken or lacks what the conversion needs"),
             )
         })?;
-        Ok(Evaluator { transform, from: scale, to })
+        Ok(Evaluator { transform, from: scale, to, to_device: false })
     }
 
-    /// Converts colours: components 0–1, one colour after the other; Lab in its own units. Target components of
-    /// device colours are clamped to 0–1.
+    /// Converts colours: components 0–1, one colour after the other; Lab and XYZ in their own units. Device
+    /// values that come out are clamped to 0–1.
     pub fn evaluate(&self, colors: &[f32]) -> Vec<f32> {
         let scaled: Vec<f32> = colors.iter().map(|v| v * self.from.full).collect();
         let mut out = vec![0f32; colors.len() / self.from.components * self.to.components];
         self.transform.transform_pixels(bytemuck::cast_slice(&scaled), bytemuck::cast_slice_mut(&mut out));
-        if self.transform.output_pixel_format() != Encoding::Lab_FLT {
+        if self.to_device {
             for value in &mut out {
                 // NaN, which a broken profile may give, becomes 0.
                 *value = (*value / self.to.full).max(0.0).min(1.0);

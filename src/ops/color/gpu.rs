@@ -1,5 +1,7 @@
 //! Colour conversion on the GPU, in bands of rows that fit a binding.
 
+use std::borrow::Cow;
+
 use super::{Plan, Stage};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Layout, Recording, Rows, Shader};
@@ -10,12 +12,22 @@ const GROUP: [u32; 2] = [32, 4];
 /// Pixels of one thread: the fewest that always fill whole words.
 const PIXELS_OF_THREAD: u32 = 4;
 
-/// The program from pixels of `source` to pixels of `target`, through a matrix or a grid.
-pub fn shader(source: PixelFormat, target: PixelFormat, matrix: bool, dither: bool) -> Shader {
+/// What a program leads through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Through {
+    Grid,
+    /// A grid, and output tables.
+    CurvedGrid,
+    Matrix,
+}
+
+/// The program from pixels of `source` to pixels of `target`.
+pub fn shader(source: PixelFormat, target: PixelFormat, through: Through, dither: bool) -> Shader {
     let constants = [
         ("TARGET_COMPONENTS", target.color.components() as u32),
         ("TARGET_DEPTH", 8 * target.depth.bytes() as u32),
-        ("MATRIX", matrix.into()),
+        ("MATRIX", (through == Through::Matrix).into()),
+        ("CURVED", (through == Through::CurvedGrid).into()),
         ("DITHER", dither.into()),
         ("GROUP_WIDTH", GROUP[0]),
         ("GROUP_HEIGHT", GROUP[1]),
@@ -29,13 +41,15 @@ pub fn shader(source: PixelFormat, target: PixelFormat, matrix: bool, dither: bo
 /// `Device` when a row exceeds the adapter's limits, memory is exhausted or the device is lost.
 pub fn convert(gpu: &Gpu, plan: &Plan, image: &Raster, first_row: u32) -> Result<Raster> {
     assert_eq!(image.format, plan.source, "rows of another format");
-    let matrix = matches!(plan.stage, Stage::Matrix { .. });
-    let shader = shader(plan.source, plan.target, matrix, plan.dither);
-    let (from, to) = (Layout::new(plan.source, image.width), Layout::new(plan.target, image.width));
-    let tables: &[u32] = match &plan.stage {
-        Stage::Matrix { output, .. } => bytemuck::cast_slice(output),
-        Stage::Grid { nodes, .. } => bytemuck::cast_slice(nodes),
+    let (through, tables): (_, Cow<'_, [u32]>) = match &plan.stage {
+        Stage::Matrix { output, .. } => (Through::Matrix, bytemuck::cast_slice(output).into()),
+        Stage::Grid { nodes, output, .. } if output.is_empty() => (Through::Grid, bytemuck::cast_slice(nodes).into()),
+        Stage::Grid { nodes, output, .. } => {
+            (Through::CurvedGrid, [bytemuck::cast_slice(nodes), bytemuck::cast_slice(output)].concat().into())
+        }
     };
+    let shader = shader(plan.source, plan.target, through, plan.dither);
+    let (from, to) = (Layout::new(plan.source, image.width), Layout::new(plan.target, image.width));
     let table_bytes = 4 * (plan.input.len() + tables.len()) as u64;
     let groups_across = image.width.div_ceil(PIXELS_OF_THREAD).div_ceil(GROUP[0]);
 
@@ -63,7 +77,7 @@ pub fn convert(gpu: &Gpu, plan: &Plan, image: &Raster, first_row: u32) -> Result
         let source = gpu.storage(from.bytes(height))?;
         let target = gpu.storage(to.bytes(height))?;
         let input = gpu.storage_of(&plan.input)?;
-        let table = gpu.storage_of(tables)?;
+        let table = gpu.storage_of(&tables)?;
         let mut recording = Recording::new(gpu);
         recording.upload(image, rows.clone(), Rows { buffer: &source, layout: from, start }, start)?;
         recording.dispatch(
@@ -89,8 +103,8 @@ fn parameters(plan: &Plan, from: Layout, to: Layout, rows: u32, first_row: u32) 
                 words.push(0);
             }
         }
-        Stage::Grid { strides, .. } => {
-            words.extend([0, 0]);
+        Stage::Grid { strides, nodes, output_stride, .. } => {
+            words.extend([*output_stride, 4 * nodes.len() as u32]);
             words.extend(strides);
             words.extend([0; 8]);
         }

@@ -14,7 +14,9 @@
 //!   it, Q14, 0–16384. The cell is cut into simplices along its diagonal: axes in the order of falling `f` (ties give
 //!   the same result in either order), one step along each from the cell's lowest corner `n₀` to its highest.
 //!   `v = ((16384 − f₁)·n₀ + (f₁ − f₂)·n₁ + … + f_d·n_d + 2^13) >> 14`. One axis for gray (linear), three for RGB
-//!   (tetrahedral), four for CMYK.
+//!   (tetrahedral), four for CMYK. Where the target profile is made of curves and a matrix, nodes hold the lightness
+//!   of the target's linear components, also beyond 0 and 1, and `v = output[v]`: what lies outside the target's gamut
+//!   is clipped behind the interpolation and not inside it.
 //!
 //! **Rounding to the target.** 16 bits: `v`. 8 bits: `(v + d) / 257`, `d = 128`, or with dithering
 //! `d = 4·B(x, y) + 2` where `B` is the 8 × 8 Bayer matrix (0–63) and `x`, `y` are the pixel's place in the output.
@@ -66,6 +68,10 @@ pub enum Stage {
         strides: [u32; 4],
         /// Values of the target's components; unused ones are 0.
         nodes: Vec<[u16; 4]>,
+        /// 65536 values per component, or for all; empty where nodes hold what comes out.
+        output: Vec<u16>,
+        /// As for the matrix.
+        output_stride: u32,
     },
 }
 
@@ -83,7 +89,7 @@ impl Plan {
     pub fn bytes(&self) -> u64 {
         let stage = match &self.stage {
             Stage::Matrix { output, .. } => 2 * output.len(),
-            Stage::Grid { nodes, .. } => 8 * nodes.len(),
+            Stage::Grid { nodes, output, .. } => 8 * nodes.len() + 2 * output.len(),
         };
         4 * self.input.len() as u64 + stage as u64
     }

@@ -1,6 +1,6 @@
 //! Samples the engine's float path into tables.
 
-use lcms2::{Tag, TagSignature, ThreadContext};
+use lcms2::{Tag, TagSignature, ThreadContext, ToneCurve};
 
 use super::{Evaluator, Intent, Plan, Profile, Rendering, Stage, target_format};
 use crate::error::Result;
@@ -20,8 +20,9 @@ const ONE_Q16: u32 = 1 << 16;
 /// One in Q12 coefficients.
 const ONE_Q12: f64 = 4096.0;
 
-/// How far a matrix plan may be from the engine, in ΔE of 1976; beyond, a grid is used.
-const MATRIX_ERROR: f32 = 0.5;
+/// How far curves and matrix of a profile may be from what the engine makes of it, in ΔE of 1976; beyond, a grid of
+/// the engine's own values is used.
+const MODEL_ERROR: f32 = 0.5;
 
 pub fn plan(source: PixelFormat, from: &Profile, to: &Profile, rendering: Rendering, dither: bool) -> Result<Plan> {
     let target = target_format(source, to, dither);
@@ -29,17 +30,21 @@ pub fn plan(source: PixelFormat, from: &Profile, to: &Profile, rendering: Render
     if from.color() == Color::Rgb
         && to.color() != Color::Cmyk
         && let Some(plan) = matrix_plan(source, target, from, to, rendering.intent, dither)
-        && agrees(&plan, &evaluator, to)?
+        && matrix_agrees(&plan, &evaluator, to)?
     {
         return Ok(plan);
     }
-    let (side, exponent) = match from.color() {
-        Color::Gray if source.depth == Depth::U8 => (256, 1.0),
-        Color::Gray => (SIDE_GRAY, 1.0),
-        Color::Rgb => (SIDE_RGB, spacing(from)),
-        Color::Cmyk => (SIDE_CMYK, 1.0),
+    if from.color() != Color::Gray
+        && let Some(plan) = curved_grid_plan(source, target, from, to, rendering, dither, &evaluator)?
+    {
+        return Ok(plan);
+    }
+    let plain = |values: &[f32], node: &mut [u16; 4]| {
+        for (to, from) in node.iter_mut().zip(values) {
+            *to = (from * 65535.0).round() as u16;
+        }
     };
-    Ok(grid_plan(source, target, dither, &evaluator, side, exponent))
+    Ok(grid_plan(source, target, dither, from, &evaluator, plain))
 }
 
 /// Values that a sample of `depth` can have, from 0 to 1.
@@ -48,15 +53,22 @@ fn levels(depth: Depth) -> impl Iterator<Item = f64> {
     (0..=max).map(move |s| f64::from(s) / f64::from(max))
 }
 
-/// A grid whose node `i` of `n` stands at device value `(i / (n − 1))^exponent` along every axis.
+/// A grid over the device values of `from`: `node` packs what `evaluator` gives at a node, per target component.
 fn grid_plan(
     source: PixelFormat,
     target: PixelFormat,
     dither: bool,
+    from: &Profile,
     evaluator: &Evaluator,
-    side: u32,
-    exponent: f64,
+    node: impl Fn(&[f32], &mut [u16; 4]),
 ) -> Plan {
+    // Node i of n stands at device value (i / (n − 1))^exponent along every axis.
+    let (side, exponent) = match source.color {
+        Color::Gray if source.depth == Depth::U8 => (256, 1.0),
+        Color::Gray => (SIDE_GRAY, 1.0),
+        Color::Rgb => (SIDE_RGB, spacing(from)),
+        Color::Cmyk => (SIDE_CMYK, 1.0),
+    };
     let last_cell = side - 2;
     let entry = |value: f64| {
         let position = value.powf(1.0 / exponent) * f64::from(side - 1);
@@ -70,7 +82,6 @@ fn grid_plan(
     for (axis, stride) in strides[..axes].iter_mut().rev().enumerate() {
         *stride = side.pow(axis as u32);
     }
-    let components = target.color.components();
     let mut nodes = Vec::with_capacity(side.pow(axes as u32) as usize);
     // One plane of the first axis at a time.
     let plane = side.pow(axes as u32 - 1);
@@ -82,12 +93,12 @@ fn grid_plan(
                 *value = at[(index as u32 / stride % side) as usize];
             }
         }
-        nodes.extend(evaluator.evaluate(&colors).chunks_exact(components).map(|color| {
-            let mut node = [0; 4];
-            for (to, from) in node.iter_mut().zip(color) {
-                *to = (from * 65535.0).round() as u16;
-            }
-            node
+        let values = evaluator.evaluate(&colors);
+        let components = values.len() / plane as usize;
+        nodes.extend(values.chunks_exact(components).map(|values| {
+            let mut packed = [0; 4];
+            node(values, &mut packed);
+            packed
         }));
     }
     Plan {
@@ -96,8 +107,81 @@ fn grid_plan(
         dither,
         input: levels(source.depth).map(entry).collect(),
         input_stride: 0,
-        stage: Stage::Grid { strides, nodes },
+        stage: Stage::Grid { strides, nodes, output: Vec::new(), output_stride: 0 },
     }
+}
+
+/// A grid whose nodes hold lightness, and output tables behind it, where `to` is made of curves and a matrix.
+fn curved_grid_plan(
+    source: PixelFormat,
+    target: PixelFormat,
+    from: &Profile,
+    to: &Profile,
+    rendering: Rendering,
+    dither: bool,
+    evaluator: &Evaluator,
+) -> Result<Option<Plan>> {
+    let context = ThreadContext::new();
+    let output = to.open(&context)?;
+    if target.color != Color::Rgb || !is_matrix(&output, rendering.intent, USED_AS_OUTPUT) {
+        return Ok(None);
+    }
+    let Some(from_xyz) = colorants(&output).as_ref().and_then(inverse) else { return Ok(None) };
+    let mut curves = Vec::new();
+    for signature in CURVES {
+        let Tag::ToneCurve(curve) = output.read_tag(signature) else { return Ok(None) };
+        curves.push(curve.reversed());
+    }
+    let linear = |xyz: &[f32]| from_xyz.map(|row| row.iter().zip(xyz).map(|(m, v)| m * f64::from(*v)).sum::<f64>());
+    let encoded = |curve: &ToneCurve, light: f64| curve.eval(light.max(0.0).min(1.0) as f32).max(0.0).min(1.0);
+
+    let to_xyz = Evaluator::to_xyz(from, rendering)?;
+    let colors = coarse(source.color);
+    let ours: Vec<f32> = to_xyz
+        .evaluate(&colors)
+        .chunks_exact(3)
+        .flat_map(|xyz| {
+            let light = linear(xyz);
+            std::array::from_fn::<f32, 3, _>(|c| encoded(&curves[c], light[c]))
+        })
+        .collect();
+    if !agrees(&ours, &colors, evaluator, to)? {
+        return Ok(None);
+    }
+    let node = |xyz: &[f32], node: &mut [u16; 4]| {
+        for (to, light) in node.iter_mut().zip(linear(xyz)) {
+            let place = (lightness(light) - LEAST_LIGHTNESS) / (MOST_LIGHTNESS - LEAST_LIGHTNESS);
+            *to = (place.max(0.0).min(1.0) * 65535.0).round() as u16;
+        }
+    };
+    let mut plan = grid_plan(source, target, dither, from, &to_xyz, node);
+    let table = |curve: &ToneCurve| -> Vec<u16> {
+        (0..=u16::MAX)
+            .map(|value| {
+                let place = f64::from(value) / 65535.0;
+                let light = light(LEAST_LIGHTNESS + place * (MOST_LIGHTNESS - LEAST_LIGHTNESS));
+                (encoded(curve, light) * 65535.0).round() as u16
+            })
+            .collect()
+    };
+    if let Stage::Grid { output, output_stride, .. } = &mut plan.stage {
+        (*output, *output_stride) = joined(curves.iter().map(table).collect());
+    }
+    Ok(Some(plan))
+}
+
+/// Range of lightness that nodes can hold: far enough beyond the gamut for the cells on its edge.
+const LEAST_LIGHTNESS: f64 = -1.0;
+const MOST_LIGHTNESS: f64 = 2.0;
+
+/// CIE lightness of 0–1 of linear light, straight on below 0.
+fn lightness(light: f64) -> f64 {
+    if light > 216.0 / 24389.0 { 1.16 * light.cbrt() - 0.16 } else { light * 243.89 / 27.0 }
+}
+
+/// The linear light of a lightness.
+fn light(lightness: f64) -> f64 {
+    if lightness > 0.08 { ((lightness + 0.16) / 1.16).powi(3) } else { lightness * 27.0 / 243.89 }
 }
 
 /// The exponent that spaces the nodes of an RGB grid evenly to the eye. Profiles of linear light would have nearly
@@ -125,10 +209,7 @@ fn matrix_plan(
 ) -> Option<Plan> {
     let context = ThreadContext::new();
     let (input, output) = (from.open(&context).ok()?, to.open(&context).ok()?);
-    let is_matrix = |profile: &lcms2::Profile<_>, direction| {
-        profile.is_matrix_shaper() && !profile.is_clut(intent.into(), direction)
-    };
-    if !is_matrix(&input, USED_AS_INPUT) || !is_matrix(&output, USED_AS_OUTPUT) {
+    if !is_matrix(&input, intent, USED_AS_INPUT) || !is_matrix(&output, intent, USED_AS_OUTPUT) {
         return None;
     }
     let to_xyz = colorants(&input)?;
@@ -143,7 +224,7 @@ fn matrix_plan(
     }
 
     let mut linear = Vec::new();
-    for signature in [TagSignature::RedTRCTag, TagSignature::GreenTRCTag, TagSignature::BlueTRCTag] {
+    for signature in CURVES {
         let Tag::ToneCurve(curve) = input.read_tag(signature) else { return None };
         linear.push(
             levels(source.depth)
@@ -153,7 +234,7 @@ fn matrix_plan(
     }
     let curves: &[TagSignature] = match target.color {
         Color::Gray => &[TagSignature::GrayTRCTag],
-        _ => &[TagSignature::RedTRCTag, TagSignature::GreenTRCTag, TagSignature::BlueTRCTag],
+        _ => &CURVES,
     };
     let mut encoded = Vec::new();
     for &signature in curves {
@@ -176,6 +257,13 @@ fn matrix_plan(
 /// Directions of use, as the engine numbers them.
 const USED_AS_INPUT: u32 = 0;
 const USED_AS_OUTPUT: u32 = 1;
+
+const CURVES: [TagSignature; 3] = [TagSignature::RedTRCTag, TagSignature::GreenTRCTag, TagSignature::BlueTRCTag];
+
+/// Whether the engine uses the profile's curves and matrix for this intent.
+fn is_matrix(profile: &lcms2::Profile<ThreadContext>, intent: Intent, direction: u32) -> bool {
+    profile.is_matrix_shaper() && !profile.is_clut(intent.into(), direction)
+}
 
 /// All tables in one, and the distance between them; equal tables are kept once.
 fn joined<T: PartialEq + Clone>(tables: Vec<Vec<T>>) -> (Vec<T>, u32) {
@@ -228,17 +316,19 @@ fn quantised(exact: &[f64; 3]) -> Option<[i32; 3]> {
     Some(row)
 }
 
-/// Whether a plan of a matrix gives what the engine gives, on a coarse grid of colours.
-fn agrees(plan: &Plan, evaluator: &Evaluator, to: &Profile) -> Result<bool> {
-    const STEPS: u32 = 9;
-    let max = plan.source.depth.max();
-    let mut samples = Vec::new();
-    for index in 0..STEPS.pow(3) {
-        for axis in 0..3 {
-            samples.push(index / STEPS.pow(axis) % STEPS * max / (STEPS - 1));
-        }
-    }
-    let colors: Vec<f32> = samples.iter().map(|&s| s as f32 / max as f32).collect();
+/// Device values of a coarse grid of colours, their components 0–1.
+fn coarse(color: Color) -> Vec<f32> {
+    let axes = color.components() as u32;
+    let steps: u32 = if axes == 4 { 5 } else { 9 };
+    let color = |index: u32| (0..axes).map(move |axis| index / steps.pow(axis) % steps);
+    (0..steps.pow(axes)).flat_map(color).map(|step| step as f32 / (steps - 1) as f32).collect()
+}
+
+/// Whether a plan of a matrix gives what the engine gives.
+fn matrix_agrees(plan: &Plan, evaluator: &Evaluator, to: &Profile) -> Result<bool> {
+    let max = plan.source.depth.max() as f32;
+    let samples: Vec<u32> = coarse(Color::Rgb).into_iter().map(|value| (value * max) as u32).collect();
+    let colors: Vec<f32> = samples.iter().map(|&sample| sample as f32 / max).collect();
     let ours: Vec<f32> = samples
         .chunks_exact(3)
         .flat_map(|pixel| {
@@ -246,9 +336,14 @@ fn agrees(plan: &Plan, evaluator: &Evaluator, to: &Profile) -> Result<bool> {
             wide.into_iter().take(plan.target.color.components()).map(|v| v as f32 / 65535.0)
         })
         .collect();
+    agrees(&ours, &colors, evaluator, to)
+}
+
+/// Whether `ours`, in the device space of `to`, are about what the engine makes of `colors`.
+fn agrees(ours: &[f32], colors: &[f32], evaluator: &Evaluator, to: &Profile) -> Result<bool> {
     let lab = Evaluator::to_lab(to, Intent::Relative)?;
-    let (ours, theirs) = (lab.evaluate(&ours), lab.evaluate(&evaluator.evaluate(&colors)));
+    let (ours, theirs) = (lab.evaluate(ours), lab.evaluate(&evaluator.evaluate(colors)));
     let close =
-        |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt() <= MATRIX_ERROR;
+        |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt() <= MODEL_ERROR;
     Ok(ours.chunks_exact(3).zip(theirs.chunks_exact(3)).all(close))
 }
