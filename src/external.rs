@@ -1,6 +1,5 @@
 //! Outside programs and libraries: whether they are here, and which version.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -62,7 +61,7 @@ fn pdfium_candidates() -> Vec<PathBuf> {
 
 /// A program on the search path, with the first line of what it says of its version.
 fn program(name: &str, version_flag: &str) -> Option<Found> {
-    let path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or(OsString::new()))
+    let path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())?;
     let output = Command::new(&path).arg(version_flag).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;

@@ -559,7 +559,7 @@ fn check_tiles(coefficients: &Coefficients, whole: &Raster, window: Rect, tile_p
             let bottom = if window.y + top + height < whole.height { border } else { 0 };
             let inner = Rect { x, y, width: width - x - right, height: height - y - bottom };
             let same = Rect { x: window.x + left + x, y: window.y + top + y, ..inner };
-            assert_same(&tile.cropped(inner), &whole.cropped(same), &format!("{what}, tile ({column}, {row})"));
+            assert_same(&tile.cropped(inner), &whole.cropped(same), format!("{what}, tile ({column}, {row})"));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The colour engine's float path: what tables are made from and measured against.
 
+#![allow(clippy::manual_clamp, reason = "max and min turn the NaN of a hostile profile into 0, clamp keeps it")]
+
 use lcms2::{CIExyY, DisallowCache, Flags, PixelFormat as Encoding, ThreadContext, Transform};
 
 use super::profile::Profile;

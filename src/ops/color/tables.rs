@@ -1,5 +1,7 @@
 //! Samples the engine's float path into tables.
 
+#![allow(clippy::manual_clamp, reason = "max and min turn the NaN of a hostile profile into 0, clamp keeps it")]
+
 use lcms2::{Tag, TagSignature, ThreadContext, ToneCurve};
 
 use super::{Evaluator, Intent, Plan, Profile, Rendering, Stage, target_format};
