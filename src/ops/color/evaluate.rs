@@ -144,10 +144,12 @@ impl Evaluator {
         let scaled: Vec<f32> = colors.iter().map(|v| v * self.from.full).collect();
         let mut out = vec![0f32; colors.len() / self.from.components * self.to.components];
         self.transform.transform_pixels(bytemuck::cast_slice(&scaled), bytemuck::cast_slice_mut(&mut out));
-        if self.to_device {
-            for value in &mut out {
-                // NaN, which a broken profile may give, becomes 0.
-                *value = (*value / self.to.full).max(0.0).min(1.0);
+        for value in &mut out {
+            if value.is_nan() {
+                // From a broken profile.
+                *value = 0.0;
+            } else if self.to_device {
+                *value = (*value / self.to.full).clamp(0.0, 1.0);
             }
         }
         out

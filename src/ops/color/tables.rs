@@ -135,7 +135,7 @@ fn curved_grid_plan(
         curves.push(curve.reversed());
     }
     let linear = |xyz: &[f32]| from_xyz.map(|row| row.iter().zip(xyz).map(|(m, v)| m * f64::from(*v)).sum::<f64>());
-    let encoded = |curve: &ToneCurve, light: f64| curve.eval(light.max(0.0).min(1.0) as f32).max(0.0).min(1.0);
+    let encoded = |curve: &ToneCurve, light: f64| curve.eval(light.clamp(0.0, 1.0) as f32).clamp(0.0, 1.0);
 
     let to_xyz = Evaluator::to_xyz(from, rendering)?;
     let colors = coarse(source.color);
@@ -153,7 +153,7 @@ fn curved_grid_plan(
     let node = |xyz: &[f32], node: &mut [u16; 4]| {
         for (to, light) in node.iter_mut().zip(linear(xyz)) {
             let place = (lightness(light) - LEAST_LIGHTNESS) / (MOST_LIGHTNESS - LEAST_LIGHTNESS);
-            *to = (place.max(0.0).min(1.0) * 65535.0).round() as u16;
+            *to = (place.clamp(0.0, 1.0) * 65535.0).round() as u16;
         }
     };
     let mut plan = grid_plan(source, target, dither, from, &to_xyz, node);
@@ -230,7 +230,7 @@ fn matrix_plan(
         let Tag::ToneCurve(curve) = input.read_tag(signature) else { return None };
         linear.push(
             levels(source.depth)
-                .map(|value| (curve.eval(value as f32).max(0.0).min(1.0) * ONE_Q16 as f32).round() as u32)
+                .map(|value| (curve.eval(value as f32).clamp(0.0, 1.0) * ONE_Q16 as f32).round() as u32)
                 .collect::<Vec<_>>(),
         );
     }
@@ -244,7 +244,7 @@ fn matrix_plan(
         let back = curve.reversed();
         encoded.push(
             (0..=ONE_Q16)
-                .map(|l| (back.eval(l as f32 / ONE_Q16 as f32).max(0.0).min(1.0) * 65535.0).round() as u16)
+                .map(|l| (back.eval(l as f32 / ONE_Q16 as f32).clamp(0.0, 1.0) * 65535.0).round() as u16)
                 .collect::<Vec<_>>(),
         );
     }
