@@ -1,4 +1,4 @@
-//! Sizes, rectangles, corners, insets and the eight EXIF orientations.
+//! Sizes, rectangles, corners, insets, the eight EXIF orientations and Bézier paths.
 
 /// Size in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -152,5 +152,90 @@ impl Orientation {
             Orientation::Transverse => (right - y, bottom - x),
             Orientation::Rotate270 => (right - y, x),
         }
+    }
+
+    /// Where a point of the stored image is shown; both in parts of width and height.
+    pub fn shown_point(self, Point { x, y }: Point) -> Point {
+        let (x, y) = match self {
+            Orientation::Upright => (x, y),
+            Orientation::MirrorHorizontal => (1.0 - x, y),
+            Orientation::Rotate180 => (1.0 - x, 1.0 - y),
+            Orientation::MirrorVertical => (x, 1.0 - y),
+            Orientation::Transpose => (y, x),
+            Orientation::Rotate90 => (1.0 - y, x),
+            Orientation::Transverse => (1.0 - y, 1.0 - x),
+            Orientation::Rotate270 => (y, 1.0 - x),
+        };
+        Point { x, y }
+    }
+}
+
+/// A point; whoever uses it says in what unit.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Point {
+    pub x: f64,
+    pub y: f64,
+}
+
+/// A point of a Bézier outline, and the control points before and after it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Knot {
+    pub before: Point,
+    pub anchor: Point,
+    pub after: Point,
+}
+
+/// How a shape is put together with those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Combine {
+    /// What lies in one of both, not in both.
+    Exclude,
+    /// What lies in one of both or in both.
+    Unite,
+    /// What does not lie in the new shape.
+    Subtract,
+    /// What lies in both.
+    Intersect,
+}
+
+/// Closed outlines that are filled together by the non-zero rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    pub combine: Combine,
+    /// Each closed by a cubic from its last knot to its first.
+    pub outlines: Vec<Vec<Knot>>,
+}
+
+/// An area of an image bounded by cubic Bézier curves: (0, 0) is the image's upper left corner, (1, 1) its lower right.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BezierPath {
+    /// The shapes are put together with the whole plane instead of with nothing.
+    pub starts_full: bool,
+    pub shapes: Vec<Shape>,
+}
+
+impl BezierPath {
+    /// All knots, outline after outline.
+    pub fn outlines(&self) -> impl Iterator<Item = &[Knot]> {
+        self.shapes.iter().flat_map(|shape| shape.outlines.iter().map(Vec::as_slice))
+    }
+
+    pub fn knots(&self) -> usize {
+        self.outlines().map(<[Knot]>::len).sum()
+    }
+
+    /// The path on the image as it is shown, of a path on the image as it is stored.
+    #[must_use]
+    pub fn oriented(&self, orientation: Orientation) -> Self {
+        let turned = |knot: &Knot| Knot {
+            before: orientation.shown_point(knot.before),
+            anchor: orientation.shown_point(knot.anchor),
+            after: orientation.shown_point(knot.after),
+        };
+        let shapes = self.shapes.iter().map(|shape| Shape {
+            combine: shape.combine,
+            outlines: shape.outlines.iter().map(|outline| outline.iter().map(turned).collect()).collect(),
+        });
+        BezierPath { starts_full: self.starts_full, shapes: shapes.collect() }
     }
 }

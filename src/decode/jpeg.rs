@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, exif, io_error, photoshop_irb};
+use super::{Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, exif, io_error, photoshop_irb};
 use crate::error::{Error, Result, Stage};
 use crate::jpeg::{Coefficients, Decoder, Jfif};
 use crate::limits::Limits;
@@ -31,6 +31,7 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
             xmp: blocks.xmp,
             resolution: resolution(header.jfif, exif.resolution),
         },
+        clipping_path: blocks.photoshop.as_deref().map_or(Ok(None), clipping_path::find),
         warnings: Vec::new(),
     };
     let mut source = JpegSource { decoder, info, metadata_warnings: warnings };

@@ -1,5 +1,6 @@
 //! Decoders: originals as bands of rows.
 
+pub mod clipping_path;
 pub mod exif;
 mod file_range;
 pub mod jpeg;
@@ -20,6 +21,7 @@ use crate::geometry::{Orientation, Size};
 use crate::limits::Limits;
 use crate::pixel::{PixelFormat, Raster, Samples};
 
+pub use clipping_path::ClippingPath;
 pub use metadata::{Metadata, Resolution, ResolutionUnit};
 pub use sniff::Kind;
 pub use whole::MemorySource;
@@ -38,6 +40,8 @@ pub struct SourceInfo {
     /// Not yet applied to the rows.
     pub orientation: Orientation,
     pub metadata: Metadata,
+    /// On the stored image. An error says why a path that is there cannot be used; it matters only to who needs the path.
+    pub clipping_path: Result<Option<ClippingPath>>,
     /// Things worth telling the user: dropped metadata, ignored extra pages or frames.
     pub warnings: Vec<String>,
 }

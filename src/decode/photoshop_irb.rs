@@ -3,28 +3,51 @@
 /// Resource that holds IPTC-IIM records.
 pub const IPTC: u16 = 1028;
 
-/// Data of the first resource `id`, or `None` when it is absent or the blocks before it are broken.
+/// One image resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resource<'a> {
+    pub id: u16,
+    /// Mostly empty; paths are told apart by it. In the encoding of the machine that wrote it.
+    pub name: &'a [u8],
+    pub data: &'a [u8],
+}
+
+/// The resources in their order, up to the first broken block.
 ///
 /// One block: 4 bytes signature, `u16` id, Pascal name padded to even, `u32` length, data padded to even;
 /// numbers are big-endian.
-pub fn resource(blocks: &[u8], id: u16) -> Option<&[u8]> {
+pub fn resources(blocks: &[u8]) -> impl Iterator<Item = Resource<'_>> {
     let mut rest = blocks;
-    loop {
-        let (signature, after) = rest.split_at_checked(4)?;
-        if !matches!(signature, b"8BIM" | b"PHUT" | b"AgHg" | b"DCSR" | b"MeSa") {
-            return None;
-        }
-        let (found, after) = after.split_first_chunk::<2>()?;
-        let name = (1 + usize::from(*after.first()?)).next_multiple_of(2);
-        let (length, after) = after.get(name..)?.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        let (data, after) = after.split_at_checked(length)?;
-        if u16::from_be_bytes(*found) == id {
-            return Some(data);
-        }
-        // The padding byte of the last block is sometimes left out.
-        rest = after.get(length % 2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (resource, after) = split_first(rest)?;
+        rest = after;
+        Some(resource)
+    })
+}
+
+fn split_first(blocks: &[u8]) -> Option<(Resource<'_>, &[u8])> {
+    let (signature, rest) = blocks.split_at_checked(4)?;
+    if !matches!(signature, b"8BIM" | b"PHUT" | b"AgHg" | b"DCSR" | b"MeSa") {
+        return None;
     }
+    let (id, rest) = rest.split_first_chunk::<2>()?;
+    let (name, _) = pascal_string(rest)?;
+    let (length, rest) = rest.get((1 + name.len()).next_multiple_of(2)..)?.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (data, rest) = rest.split_at_checked(length)?;
+    // The padding byte of the last block is sometimes left out.
+    Some((Resource { id: u16::from_be_bytes(*id), name, data }, rest.get(length % 2..).unwrap_or_default()))
+}
+
+/// A string with its length in the first byte, and what follows it.
+pub fn pascal_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    rest.split_at_checked((*length).into())
+}
+
+/// Data of the first resource `id`, or `None` when it is absent or the blocks before it are broken.
+pub fn resource(blocks: &[u8], id: u16) -> Option<&[u8]> {
+    resources(blocks).find(|resource| resource.id == id).map(|resource| resource.data)
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ pub(super) fn open(mut file: File, limits: &Limits) -> Result<Box<dyn RowSource>
     limits.check_bytes(working_bytes)?;
 
     let Chunks { size, orientation, metadata, warnings, .. } = chunks;
-    let info = SourceInfo { kind: Kind::Png, size, format, orientation, metadata, warnings };
+    let info =
+        SourceInfo { kind: Kind::Png, size, format, orientation, metadata, clipping_path: Ok(None), warnings };
     Ok(Box::new(PngSource { info, reader, next_row: 0, deinterlaced: None, working_bytes }))
 }
 

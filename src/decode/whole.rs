@@ -240,6 +240,7 @@ fn open_decoder(
         format: if opaque { PixelFormat { alpha: false, ..stored } } else { stored },
         orientation: exif.orientation,
         metadata: Metadata { icc, xmp, iptc: None, resolution: resolution.or(exif.resolution) },
+        clipping_path: Ok(None),
         warnings,
     };
     Ok(Box::new(WholeFile { info, state: State::Waiting(Box::new(decoder)), next_row: 0, working_bytes }))

@@ -2,6 +2,7 @@
 //! `cpu.rs` and `gpu.rs` are two loops over the same plan and give the same bits.
 
 pub mod color;
+pub mod clip_mask;
 pub mod crop_detect;
 pub mod knockout;
 mod premultiply;

@@ -20,7 +20,9 @@ use self::directory::{Container, Directory, tag};
 use self::pixels::{Alpha, Conversion, Photometric, RowReader, SampleFormat};
 use super::metadata::within_limit;
 use super::whole::copy_rows;
-use super::{Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, photoshop_irb};
+use super::{
+    ClippingPath, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, photoshop_irb,
+};
 
 /// Pages that are looked at; later ones are neither counted nor checked.
 const MAX_PAGES: usize = 4096;
@@ -32,12 +34,14 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
     let directory = first_page(&container, &mut warnings)?;
     let header = Header::read(&container, &directory, limits)?;
     let conversion = conversion(&container, &directory, &header, &mut warnings)?;
+    let (metadata, clipping_path) = metadata(&container, &directory, limits, &mut warnings);
     let info = SourceInfo {
         kind: Kind::Tiff,
         size: header.size,
         format: conversion.format,
         orientation: orientation(&container, &directory, &mut warnings),
-        metadata: metadata(&container, &directory, limits, &mut warnings),
+        metadata,
+        clipping_path,
         warnings,
     };
     let grid = Grid::read(&container, &directory, &header)?;
@@ -557,7 +561,12 @@ fn orientation(container: &Container, directory: &Directory, warnings: &mut Vec<
     }
 }
 
-fn metadata(container: &Container, directory: &Directory, limits: &Limits, warnings: &mut Vec<String>) -> Metadata {
+fn metadata(
+    container: &Container,
+    directory: &Directory,
+    limits: &Limits,
+    warnings: &mut Vec<String>,
+) -> (Metadata, Result<Option<ClippingPath>>) {
     let mut block = |what: &str, tag| -> Option<Vec<u8>> {
         let entry = directory.entry(tag).filter(|entry| entry.bytes() > 0)?;
         if !within_limit(what, entry.bytes(), limits, warnings) {
@@ -568,10 +577,9 @@ fn metadata(container: &Container, directory: &Directory, limits: &Limits, warni
     let icc = block("ICC profile", tag::ICC);
     let xmp = block("XMP", tag::XMP);
     // Photoshop writes these bytes with type LONG; read as they stand, they are the same bytes.
-    let iptc = block("IPTC", tag::IPTC).or_else(|| {
-        let resources = block("Photoshop resources", tag::PHOTOSHOP)?;
-        photoshop_irb::resource(&resources, photoshop_irb::IPTC).map(<[u8]>::to_vec)
-    });
+    let resources = block("Photoshop resources", tag::PHOTOSHOP).unwrap_or_default();
+    let iptc = block("IPTC", tag::IPTC)
+        .or_else(|| photoshop_irb::resource(&resources, photoshop_irb::IPTC).map(<[u8]>::to_vec));
     let mut rational = |tag| {
         container.rational(directory, tag).unwrap_or_else(|error| {
             warnings.push(format!("the resolution is ignored: {}", error.message));
@@ -586,5 +594,5 @@ fn metadata(container: &Container, directory: &Directory, limits: &Limits, warni
         };
         Resolution::new(x, y, unit)
     });
-    Metadata { icc, xmp, iptc, resolution }
+    (Metadata { icc, xmp, iptc, resolution }, clipping_path::find(&resources))
 }
