@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::handle::{Handle, HandleKind};
 use super::names::named_enum;
-use super::store::{Library, PYRAMIDS};
+use super::store::{Library, MASKS, PYRAMIDS};
 use crate::decode::Kind;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Insets;
@@ -105,6 +105,23 @@ pub struct Derivative {
     pub updated: Timestamp,
 }
 
+/// The mask made of an asset's clipping path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mask {
+    /// Absolute.
+    #[serde(serialize_with = "lossy")]
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// Size in pixels: that of the upright original.
+    pub width: u32,
+    pub height: u32,
+    /// Whether it was made from the content that the catalog now has for the original.
+    pub current: bool,
+    #[serde(serialize_with = "text")]
+    pub updated: Timestamp,
+}
+
 /// One asset with all that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -135,6 +152,7 @@ pub struct Asset {
     pub ready_for_publish: bool,
     pub crop: Option<Crop>,
     pub derivative: Option<Derivative>,
+    pub mask: Option<Mask>,
 }
 
 /// Which assets to list; the default lists all of them.
@@ -232,7 +250,15 @@ impl Library {
     pub fn derivative_path(&self, asset: &Asset) -> PathBuf {
         match &asset.derivative {
             Some(derivative) => derivative.path.clone(),
-            None => self.dir().join(plan_path(asset.id, &asset.name)),
+            None => self.dir().join(plan_path(PYRAMIDS, asset.id, &asset.name)),
+        }
+    }
+
+    /// Where the mask of `asset` belongs, likewise.
+    pub fn mask_path(&self, asset: &Asset) -> PathBuf {
+        match &asset.mask {
+            Some(mask) => mask.path.clone(),
+            None => self.dir().join(plan_path(MASKS, asset.id, &asset.name)),
         }
     }
 
@@ -251,6 +277,17 @@ impl Library {
                 hash: row.get::<_, Option<StoredHash>>("derivative_hash")?.map(|hash| hash.0),
                 current: row.get::<_, StoredHash>("source_hash")?.0 == hash,
                 updated: timestamp(row.get("derivative_updated_ns")?),
+            }),
+        };
+        let mask = match row.get::<_, Option<String>>("mask_path")? {
+            None => None,
+            Some(path) => Some(Mask {
+                path: self.inside(&path)?,
+                bytes: get_u64(row, "mask_bytes")?,
+                width: row.get("mask_width")?,
+                height: row.get("mask_height")?,
+                current: row.get::<_, StoredHash>("mask_source_hash")?.0 == hash,
+                updated: timestamp(row.get("mask_updated_ns")?),
             }),
         };
         let crop = match row.get::<_, Option<CropOrigin>>("origin")? {
@@ -282,6 +319,7 @@ impl Library {
             ready_for_publish: row.get("ready_for_publish")?,
             crop,
             derivative,
+            mask,
         })
     }
 
@@ -305,11 +343,14 @@ const SELECT_ASSET: &str = "
            c.inset_left, c.inset_right, c.inset_top, c.inset_bottom, c.origin,
            d.path AS derivative_path, d.size_bytes AS derivative_bytes, d.width AS derivative_width,
            d.height AS derivative_height, d.levels, d.compression, d.hash AS derivative_hash, d.source_hash,
-           d.updated_ns AS derivative_updated_ns
+           d.updated_ns AS derivative_updated_ns,
+           m.path AS mask_path, m.size_bytes AS mask_bytes, m.width AS mask_width, m.height AS mask_height,
+           m.source_hash AS mask_source_hash, m.updated_ns AS mask_updated_ns
     FROM assets a
     JOIN originals o ON o.asset_id = a.id
     LEFT JOIN crops c ON c.asset_id = a.id
-    LEFT JOIN derivatives d ON d.asset_id = a.id";
+    LEFT JOIN derivatives d ON d.asset_id = a.id
+    LEFT JOIN masks m ON m.asset_id = a.id";
 
 /// Iterator of [`Library::assets`]. Ends after the first error.
 #[derive(Debug)]
@@ -466,13 +507,13 @@ pub(super) fn unknown_asset(handle: &Handle) -> Error {
         .of(handle.as_str())
 }
 
-/// Path of an asset's derivative, relative to the library: `pyramids/0012/12345-name.tif`.
+/// Path of a file made of an asset, relative to the library: `pyramids/0012/12345-name.tif`.
 ///
 /// The number makes it unique and the thousands keep folders small; the name is there for people.
-pub(super) fn plan_path(id: i64, name: &str) -> String {
+pub(super) fn plan_path(folder: &str, id: i64, name: &str) -> String {
     let stem = safe_stem(name);
     let dash = if stem.is_empty() { "" } else { "-" };
-    format!("{PYRAMIDS}/{:04}/{id}{dash}{stem}.tif", id / 1000)
+    format!("{folder}/{:04}/{id}{dash}{stem}.tif", id / 1000)
 }
 
 /// Longest stem in bytes: with number and ending far below the 255 bytes that file systems allow.
@@ -611,7 +652,7 @@ mod tests {
         let long = "ä".repeat(300);
         for name in ["", ".", "..", "../../etc/passwd", "/", "a/b", "C:\\x", "new\nline", "nul\0", "…", "~", "-", &long]
         {
-            let path = plan_path(1_234_567, name);
+            let path = plan_path(PYRAMIDS, 1_234_567, name);
             let path = Path::new(&path);
             assert!(path.starts_with("pyramids/1234"), "{path:?}");
             assert_eq!(path.components().count(), 3, "{path:?}");
@@ -624,9 +665,9 @@ mod tests {
 
     #[test]
     fn readable_names_stay_readable() {
-        assert_eq!(plan_path(7, "Schuhe größe 42"), "pyramids/0000/7-Schuhe_größe_42.tif");
-        assert_eq!(plan_path(12_345, "写真_01.v2"), "pyramids/0012/12345-写真_01.v2.tif");
-        assert_eq!(plan_path(1, "..."), "pyramids/0000/1.tif");
+        assert_eq!(plan_path(PYRAMIDS, 7, "Schuhe größe 42"), "pyramids/0000/7-Schuhe_größe_42.tif");
+        assert_eq!(plan_path(MASKS, 12_345, "写真_01.v2"), "masks/0012/12345-写真_01.v2.tif");
+        assert_eq!(plan_path(PYRAMIDS, 1, "..."), "pyramids/0000/1.tif");
     }
 
     #[test]

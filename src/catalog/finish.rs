@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::asset::{self, Crop, StoredHash, asset_type, nanoseconds, plan_path, to_integer, unknown_asset};
 use super::handle::{Handle, HandleKind};
 use super::joblog::{self, LogEntry, Severity, TaskOutcome, TaskState};
-use super::store::Library;
+use super::store::{Library, MASKS, PYRAMIDS};
 use crate::error::{Error, Result, Stage};
 
 /// A pyramid just written to [`Library::derivative_path`].
@@ -23,6 +23,17 @@ pub struct NewDerivative {
     pub compression: String,
     /// BLAKE3 of the file, where it was computed.
     pub hash: Option<blake3::Hash>,
+    /// Hash of the original that it was made from: `Asset::hash` as read before the work began.
+    pub source_hash: blake3::Hash,
+}
+
+/// A mask just written to [`Library::mask_path`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMask {
+    pub bytes: u64,
+    /// Size in pixels: that of the upright original.
+    pub width: u32,
+    pub height: u32,
     /// Hash of the original that it was made from: `Asset::hash` as read before the work began.
     pub source_hash: blake3::Hash,
 }
@@ -42,6 +53,8 @@ pub struct AssetResult {
     pub outcome: TaskOutcome,
     /// `None` leaves the derivative on record as it is.
     pub derivative: Option<NewDerivative>,
+    /// `None` leaves the mask on record as it is.
+    pub mask: Option<NewMask>,
     pub crop: CropChange,
     /// The publish mark from now on; `None` leaves it as it is.
     pub publish: Option<bool>,
@@ -52,11 +65,11 @@ pub struct AssetResult {
 impl AssetResult {
     /// A result that changes nothing of the asset.
     pub fn without_change(outcome: TaskOutcome, entries: Vec<LogEntry>) -> Self {
-        AssetResult { outcome, derivative: None, crop: CropChange::Keep, publish: None, entries }
+        AssetResult { outcome, derivative: None, mask: None, crop: CropChange::Keep, publish: None, entries }
     }
 
     fn changes_asset(&self) -> bool {
-        self.derivative.is_some() || self.crop != CropChange::Keep || self.publish.is_some()
+        self.derivative.is_some() || self.mask.is_some() || self.crop != CropChange::Keep || self.publish.is_some()
     }
 
     fn warns(&self) -> bool {
@@ -152,6 +165,9 @@ fn finish_one(
         if let Some(derivative) = &result.derivative {
             updated = write_derivative(connection, *id, name, derivative, now)?;
         }
+        if let Some(mask) = &result.mask {
+            write_mask(connection, *id, name, mask, now)?;
+        }
         write_crop(connection, *id, result.crop)?;
         connection
             .prepare_cached(
@@ -237,7 +253,7 @@ fn write_derivative(
         )?
         .execute(params![
             id,
-            plan_path(id, name),
+            plan_path(PYRAMIDS, id, name),
             to_integer(derivative.bytes)?,
             derivative.width,
             derivative.height,
@@ -248,6 +264,28 @@ fn write_derivative(
             nanoseconds(now),
         ])?;
     Ok(existed)
+}
+
+/// Records the mask. Its path, once given, stays.
+fn write_mask(connection: &Connection, id: i64, name: &str, mask: &NewMask, now: Timestamp) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO masks (asset_id, path, size_bytes, width, height, source_hash, updated_ns)
+             VALUES (?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (asset_id) DO UPDATE SET
+                 size_bytes = excluded.size_bytes, width = excluded.width, height = excluded.height,
+                 source_hash = excluded.source_hash, updated_ns = excluded.updated_ns",
+        )?
+        .execute(params![
+            id,
+            plan_path(MASKS, id, name),
+            to_integer(mask.bytes)?,
+            mask.width,
+            mask.height,
+            StoredHash(mask.source_hash),
+            nanoseconds(now),
+        ])?;
+    Ok(())
 }
 
 fn write_crop(connection: &Connection, id: i64, change: CropChange) -> Result<()> {

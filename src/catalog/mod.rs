@@ -6,6 +6,7 @@
 //! LIB/library.sqlite        the catalog (SQLite, write-ahead log)
 //! LIB/run.lock              held while a job runs
 //! LIB/pyramids/NNNN/…       derivatives, a thousand assets to a folder
+//! LIB/masks/NNNN/…          masks of clipping paths, likewise
 //! LIB/reports/…             pages about jobs
 //! ```
 //!
@@ -24,9 +25,9 @@ mod schema;
 mod store;
 
 pub use asset::{
-    Asset, AssetFilter, Assets, Crop, CropOrigin, Derivative, IngestOutcome, Ingested, NewOriginal, asset_type,
+    Asset, AssetFilter, Assets, Crop, CropOrigin, Derivative, IngestOutcome, Ingested, Mask, NewOriginal, asset_type,
 };
-pub use finish::{AssetResult, CropChange, NewDerivative};
+pub use finish::{AssetResult, CropChange, NewDerivative, NewMask};
 pub use handle::{Handle, HandleKind};
 pub use joblog::{
     JobLog, JobRecord, JobState, LogAux, LogEntry, LogPage, LogType, Severity, Task, TaskOutcome, TaskState,

@@ -15,6 +15,8 @@ const CATALOG_FILE: &str = "library.sqlite";
 const LOCK_FILE: &str = "run.lock";
 /// Folder of the derivatives inside a library.
 pub(super) const PYRAMIDS: &str = "pyramids";
+/// Folder of the masks of clipping paths inside a library.
+pub(super) const MASKS: &str = "masks";
 
 /// Folder of the masks made from clipping paths.
 const MASKS: &str = "masks";
@@ -188,7 +190,10 @@ pub fn is_own_file(dir: &Path, path: &Path) -> bool {
     let Ok(inside) = path.strip_prefix(dir) else { return false };
     let Some(Component::Normal(first)) = inside.components().next() else { return false };
     // The database has companions: -wal, -shm, -journal.
-    first == PYRAMIDS || first == LOCK_FILE || first.as_encoded_bytes().starts_with(CATALOG_FILE.as_bytes())
+    first == PYRAMIDS
+        || first == MASKS
+        || first == LOCK_FILE
+        || first.as_encoded_bytes().starts_with(CATALOG_FILE.as_bytes())
 }
 
 fn connect(file: &Path) -> Result<Connection> {

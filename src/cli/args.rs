@@ -183,13 +183,16 @@ pub struct ConvertArgs {
     /// CORNER is UpperLeft, UpperRight, BottomLeft or BottomRight; TOLERANCE is 0-1 of full scale.
     #[arg(long, value_name = "RULE", value_parser = parse_background)]
     pub auto_crop: Option<Background>,
+    /// Cut the image out by its Photoshop clipping path
+    #[arg(long)]
+    pub clip_path: bool,
     /// Make the background transparent: CORNER:TOLERANCE:flood or CORNER:TOLERANCE:match
     #[arg(long, value_name = "RULE", value_parser = parse_knockout)]
     pub knockout: Option<Knockout>,
     /// Resolution to write, in pixels per inch, instead of the source's
     #[arg(long, value_parser = parse_dpi)]
     pub dpi: Option<f64>,
-    /// Drop XMP and IPTC metadata; the ICC profile stays
+    /// Drop XMP, IPTC and the texts of EXIF; the ICC profile stays
     #[arg(long)]
     pub strip: bool,
     /// Encode full resolution anew, even where a JPEG source could keep its own coefficients without loss
@@ -380,6 +383,8 @@ impl OutputArgs {
 impl ConvertArgs {
     pub fn recipe(&self) -> Recipe {
         Recipe {
+            clip_path: self.clip_path,
+            mask: None,
             knockout: self.knockout,
             crop: self.crop.map(Crop::Insets).or(self.auto_crop.map(Crop::Auto)),
             color: self.color.policy(),

@@ -173,6 +173,9 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
 /// The steps of a recipe, in words.
 fn steps(recipe: &Recipe) -> String {
     let mut steps = Vec::new();
+    if recipe.clip_path {
+        steps.push("cut out by the clipping path".into());
+    }
     if let Some(knockout) = &recipe.knockout {
         steps.push(format!("knock out {:?} from {:?} within {}", knockout.fill, knockout.corner, knockout.tolerance));
     }

@@ -19,7 +19,7 @@
 
 use super::photoshop_irb;
 use crate::error::{Error, Result, Stage};
-use crate::geometry::{BezierPath, Combine, Knot, Point, Shape};
+use crate::geometry::{BezierPath, Combine, Knot, Orientation, Point, Shape};
 
 /// Resources that hold saved paths.
 const PATHS: std::ops::RangeInclusive<u16> = 2000..=2997;
@@ -38,6 +38,14 @@ pub struct ClippingPath {
     pub name: String,
     /// On the image as it is stored.
     pub area: BezierPath,
+}
+
+impl ClippingPath {
+    /// On the image as it is shown.
+    #[must_use]
+    pub fn oriented(self, orientation: Orientation) -> Self {
+        if orientation == Orientation::Upright { self } else { Self { area: self.area.oriented(orientation), ..self } }
+    }
 }
 
 /// The clipping path in a block of image resources: the path that resource 2999 names, else the only path there is.

@@ -1,8 +1,10 @@
-//! The two facts that the engine needs from an EXIF block: orientation and resolution.
+//! What the engine needs from an EXIF block: orientation, resolution and the texts that are carried.
 
-use ::exif::{In, Reader, Tag, Value};
+use std::collections::BTreeMap;
 
-use super::metadata::{Resolution, ResolutionUnit};
+use ::exif::{Context, In, Reader, Tag, Value};
+
+use super::metadata::{Resolution, ResolutionUnit, TEXT_TAGS};
 use crate::geometry::Orientation;
 
 /// What an EXIF block says. The default is what a file without one says.
@@ -10,6 +12,8 @@ use crate::geometry::Orientation;
 pub struct Exif {
     pub orientation: Orientation,
     pub resolution: Option<Resolution>,
+    /// As [`Metadata::texts`](super::Metadata::texts).
+    pub texts: BTreeMap<u16, Vec<u8>>,
     /// What was wrong with the block; the other fields hold what could still be read.
     pub warning: Option<String>,
 }
@@ -55,7 +59,13 @@ pub fn parse(block: &[u8]) -> Exif {
         };
         Resolution { x, y, unit }
     });
-    Exif { orientation, resolution, warning }
+    let text = |tag| match &fields.get_field(Tag(Context::Tiff, tag), In::PRIMARY)?.value {
+        // A copyright may have two parts with a NUL between them.
+        Value::Ascii(parts) => Some((tag, parts.join(&0))).filter(|(_, text)| !text.is_empty()),
+        _ => None,
+    };
+    let texts = TEXT_TAGS.into_iter().filter_map(text).collect();
+    Exif { orientation, resolution, texts, warning }
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, exif, io_error, photoshop_irb};
+use super::{
+    Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, exif, io_error, photoshop_irb,
+};
 use crate::error::{Error, Result, Stage};
 use crate::jpeg::{Coefficients, Decoder, Jfif};
 use crate::limits::Limits;
@@ -30,6 +32,7 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
             icc: blocks.icc,
             xmp: blocks.xmp,
             resolution: resolution(header.jfif, exif.resolution),
+            texts: exif.texts,
         },
         clipping_path: blocks.photoshop.as_deref().map_or(Ok(None), clipping_path::find),
         warnings: Vec::new(),

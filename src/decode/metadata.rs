@@ -1,5 +1,7 @@
 //! What a file says about itself beside its pixels.
 
+use std::collections::BTreeMap;
+
 use crate::limits::Limits;
 
 /// Blocks carried from the source to the derivative, byte for byte.
@@ -10,7 +12,15 @@ pub struct Metadata {
     /// IPTC-IIM records (TIFF tag 33723, Photoshop resource 1028).
     pub iptc: Option<Vec<u8>>,
     pub resolution: Option<Resolution>,
+    /// Texts of the first directory of EXIF or TIFF that are among [`TEXT_TAGS`], by tag, without the closing NUL.
+    pub texts: BTreeMap<u16, Vec<u8>>,
 }
+
+/// Texts that say what an image shows and who made it: ImageDescription, Make, Model, DateTime, Artist, Copyright.
+///
+/// Each has the same meaning in a TIFF directory. What EXIF keeps elsewhere (exposure, lens, position) describes the
+/// camera's file and is not carried.
+pub const TEXT_TAGS: [u16; 6] = [270, 271, 272, 306, 315, 33432];
 
 /// Pixels per unit.
 #[derive(Debug, Clone, Copy, PartialEq)]

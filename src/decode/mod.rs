@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::pixel::{PixelFormat, Raster, Samples};
 
 pub use clipping_path::ClippingPath;
-pub use metadata::{Metadata, Resolution, ResolutionUnit};
+pub use metadata::{Metadata, Resolution, ResolutionUnit, TEXT_TAGS};
 pub use sniff::Kind;
 pub use whole::MemorySource;
 

@@ -66,8 +66,7 @@ pub(super) fn open(mut file: File, limits: &Limits) -> Result<Box<dyn RowSource>
     limits.check_bytes(working_bytes)?;
 
     let Chunks { size, orientation, metadata, warnings, .. } = chunks;
-    let info =
-        SourceInfo { kind: Kind::Png, size, format, orientation, metadata, clipping_path: Ok(None), warnings };
+    let info = SourceInfo { kind: Kind::Png, size, format, orientation, metadata, clipping_path: Ok(None), warnings };
     Ok(Box::new(PngSource { info, reader, next_row: 0, deinterlaced: None, working_bytes }))
 }
 
@@ -263,6 +262,7 @@ impl Chunks {
         let exif = exif.unwrap_or_default();
         self.orientation = exif.orientation;
         self.metadata.resolution = physical.or(exif.resolution);
+        self.metadata.texts = exif.texts;
         self.warnings.extend(exif.warning);
         // 45455 is the gamma of sRGB, which is taken for granted anyway.
         if let Some(gamma) = gamma.filter(|g| !has_srgb && self.metadata.icc.is_none() && g.abs_diff(45455) > 500) {

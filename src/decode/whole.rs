@@ -239,7 +239,7 @@ fn open_decoder(
         size: Size::new(width, height),
         format: if opaque { PixelFormat { alpha: false, ..stored } } else { stored },
         orientation: exif.orientation,
-        metadata: Metadata { icc, xmp, iptc: None, resolution: resolution.or(exif.resolution) },
+        metadata: Metadata { icc, xmp, iptc: None, resolution: resolution.or(exif.resolution), texts: exif.texts },
         clipping_path: Ok(None),
         warnings,
     };

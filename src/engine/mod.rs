@@ -1,13 +1,14 @@
 //! The engine: assets in, derivatives out, inside a memory budget, whatever fails.
 //!
 //! `memory` admits assets by bytes, `backend` says what computes and why, `color` says what becomes of an image's
-//! colours, `pipeline` turns one original into one pyramid TIFF, `batch` runs many of them in lanes, `reprocess` runs a
-//! job over a library, `ingest` takes originals in.
+//! colours, `pipeline` turns one original into one pyramid TIFF, `batch` runs many of them in lanes, `clip` cuts out by
+//! clipping path, `reprocess` runs a job over a library, `ingest` takes originals in.
 //! `resume` goes on with jobs that were cut short, `check` compares catalog and files, `notice` tells others.
 
 pub mod backend;
 pub mod batch;
 pub mod check;
+mod clip;
 pub mod color;
 pub mod ingest;
 pub mod memory;

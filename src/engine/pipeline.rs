@@ -1,24 +1,26 @@
 //! One original to one pyramid TIFF.
 //!
-//! Order of the steps: decode → orient → knock-out → crop → colour conversion → pyramid, each level below full
+//! Order of the steps: decode → orient → clipping path → knock-out → crop → colour conversion → pyramid, each level below full
 //! resolution sharpened → tiles → file. Where no step needs the whole image, bands flow: while one band is computed and compressed,
 //! the next is decoded, and memory follows the width, not the area.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
 use super::backend::{Backend, Compute, Used};
+use super::clip;
 use super::color::{ColorCache, ColorPolicy, Colors};
 use super::memory::MemoryBudget;
 use super::original::Stamp;
-use crate::decode::{self, Kind, MemorySource, Resolution, ResolutionUnit, RowSource, SourceInfo};
+use crate::decode::{self, ClippingPath, Kind, MemorySource, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::encode::ptiff;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::{Insets, Orientation, Rect, Size};
 use crate::limits::Limits;
+use crate::ops::clip_mask;
 use crate::ops::color;
 use crate::ops::crop_detect::{self, Background};
 use crate::ops::knockout::{self, Knockout};
@@ -39,6 +41,10 @@ pub enum Crop {
 /// What is done to every image of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Recipe {
+    /// Multiply the file's clipping path into alpha.
+    pub clip_path: bool,
+    /// Where the mask of that path goes, if it is kept.
+    pub mask: Option<PathBuf>,
     pub knockout: Option<Knockout>,
     pub crop: Option<Crop>,
     pub color: ColorPolicy,
@@ -95,6 +101,15 @@ impl Context {
     }
 }
 
+/// What a clipping path did to an image.
+#[derive(Debug, Clone)]
+pub struct Cutout {
+    /// On the upright original.
+    pub path: ClippingPath,
+    /// The mask's file, if it was kept.
+    pub mask: Option<ptiff::Written>,
+}
+
 /// What became of one image.
 #[derive(Debug, Clone)]
 pub struct Converted {
@@ -107,6 +122,8 @@ pub struct Converted {
     pub color: Option<String>,
     /// Size of the full-resolution level.
     pub size: Size,
+    /// The clipping path that was applied.
+    pub cutout: Option<Cutout>,
     /// The crop that was applied, manual or found.
     pub crop: Option<Insets>,
     pub full_resolution: FullResolution,
@@ -127,6 +144,9 @@ impl std::fmt::Display for Converted {
             FullResolution::Encoded => {}
             FullResolution::Carried => f.write_str(", full resolution carried over without loss")?,
             FullResolution::Reencoded(reason) => write!(f, ", full resolution encoded anew: {reason}")?,
+        }
+        if let Some(cutout) = &self.cutout {
+            write!(f, ", cut out by the path {:?}", cutout.path.name)?;
         }
         if let Some(color) = &self.color {
             write!(f, ", {color}")?;
@@ -180,10 +200,14 @@ pub fn crop_rect(path: &Path, background: Background, context: &Context) -> Resu
 
 fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compute: Compute<'_>) -> Result<Converted> {
     let stamp = Stamp::of(path)?;
-    let source = decode::open(path, &context.limits)?;
+    let mut source = decode::open(path, &context.limits)?;
+    let mut warnings = source.info().warnings.clone();
+    let clip = if recipe.clip_path { clip_plan(source.info(), &mut warnings)? } else { None };
+    if let Some((_, plan)) = &clip {
+        source = Box::new(clip::Clipped::new(source, Arc::clone(plan)));
+    }
     let info = source.info().clone();
     let original = info.orientation.oriented(info.size);
-    let mut warnings = info.warnings.clone();
 
     let whole = info.orientation != Orientation::Upright
         || recipe.knockout.is_some()
@@ -216,6 +240,16 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
             };
     }
     let _permit = context.budget.acquire(needed)?;
+
+    // Before the pyramid, so that an asset that fails keeps its pyramid; it takes less memory than the image does.
+    let cutout = match clip {
+        None => None,
+        Some((path, plan)) => {
+            let mask = recipe.mask.as_deref();
+            let mask = mask.map(|mask| write_mask(mask, &info, plan, recipe, context, compute)).transpose()?;
+            Some(Cutout { path, mask })
+        }
+    };
 
     let (mut source, crop): (Box<dyn RowSource>, Option<Insets>) = if whole {
         let mut image = whole_upright(source, &context.limits)?;
@@ -250,6 +284,7 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
         format,
         color: colors.note,
         size: rect.size(),
+        cutout,
         crop,
         full_resolution,
         written,
@@ -267,9 +302,55 @@ pub fn rehearse(path: &Path, recipe: &Recipe) -> Result<()> {
     let check = || {
         let source = decode::open(path, &Limits::default())?;
         let info = source.info();
+        if recipe.clip_path {
+            clip_plan(info, &mut Vec::new())?;
+        }
         kept(recipe.insets(), info.orientation.oriented(info.size)).map(drop)
     };
     check().map_err(|e: Error| e.of(path.display().to_string()))
+}
+
+/// The clipping path as it lies on the upright original, and its plan for the stored one; `None`, with a warning, when
+/// the file has none.
+fn clip_plan(info: &SourceInfo, warnings: &mut Vec<String>) -> Result<Option<(ClippingPath, Arc<clip_mask::Plan>)>> {
+    let Some(path) = info.clipping_path.clone()? else {
+        warnings.push("not cut out: the file has no clipping path".into());
+        return Ok(None);
+    };
+    let plan = clip_mask::Plan::new(&path.area, info.size)?;
+    Ok(Some((path.oriented(info.orientation), Arc::new(plan))))
+}
+
+/// Writes the mask of the whole upright original as a gray pyramid.
+fn write_mask(
+    path: &Path,
+    original: &SourceInfo,
+    plan: Arc<clip_mask::Plan>,
+    recipe: &Recipe,
+    context: &Context,
+    compute: Compute<'_>,
+) -> Result<ptiff::Written> {
+    let mut source: Box<dyn RowSource> = Box::new(clip::Mask::new(original, plan));
+    let stored = source.info().clone();
+    if stored.orientation != Orientation::Upright {
+        let image = whole_upright(source, &context.limits)?;
+        source = Box::new(MemorySource::new(upright(&stored, &image), image)?);
+    }
+    let (format, size) = (source.info().format, source.info().size);
+    let output = ptiff::Options { compression: ptiff::Compression::Deflate, ..recipe.output.clone() };
+    let recipe = Recipe { filter: recipe.filter, output, dpi: recipe.dpi, ..Recipe::default() };
+    let band = Band::choose(source.info(), format, size.width, None, &recipe, context);
+    let plan = Arc::new(pyramid::Plan {
+        format,
+        levels: pyramid::levels(size, recipe.output.tile),
+        resample: resample::Plan::new(recipe.filter),
+        unsharp: None,
+    });
+    let metadata = recipe.metadata(&stored);
+    let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg: false };
+    let mut writer = ptiff::Writer::create(path, target, &recipe.output, band.spill_bytes)?;
+    stream(&mut *source, Rect::of(size), &plan, &band, false, context, compute, &mut writer)?;
+    context.pool.install(|| writer.finish())
 }
 
 /// The rectangle that a crop keeps of the upright original.
@@ -537,7 +618,14 @@ fn whole_bytes(info: &SourceInfo, knockout: bool) -> u64 {
 
 /// What the source would say of itself if it had been stored as `image` is.
 fn upright(info: &SourceInfo, image: &Raster) -> SourceInfo {
-    SourceInfo { size: image.size(), format: image.format, orientation: Orientation::Upright, ..info.clone() }
+    let clipping_path = info.clipping_path.clone().map(|path| path.map(|path| path.oriented(info.orientation)));
+    SourceInfo {
+        size: image.size(),
+        format: image.format,
+        orientation: Orientation::Upright,
+        clipping_path,
+        ..info.clone()
+    }
 }
 
 fn whole_upright(source: Box<dyn RowSource>, limits: &Limits) -> Result<Raster> {
@@ -567,6 +655,7 @@ impl Recipe {
         if self.strip {
             metadata.xmp = None;
             metadata.iptc = None;
+            metadata.texts.clear();
         }
         metadata
     }

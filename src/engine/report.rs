@@ -11,7 +11,7 @@ use crate::catalog::Asset;
 use crate::decode::{self, RowSource};
 use crate::encode::ptiff;
 use crate::error::Result;
-use crate::geometry::{Rect, Size};
+use crate::geometry::{BezierPath, Rect, Size};
 use crate::limits::Limits;
 use crate::ops::pyramid::{self, Executor};
 use crate::ops::resample::{self, Filter};
@@ -24,6 +24,9 @@ const PICTURE_PX: u32 = 400;
 const PICTURED_ASSETS: usize = 48;
 /// Rows of the table; a page with more than that is no help to a person.
 const LISTED_ASSETS: usize = 10_000;
+
+/// Longest clipping path that is drawn.
+const DRAWN_KNOTS: usize = 4000;
 
 /// Collects the records of a run while it goes on.
 #[derive(Debug, Default)]
@@ -56,6 +59,7 @@ impl Records {
             original_bytes: asset.map_or(0, |a| a.size_bytes),
             output: None,
             crop: None,
+            outline: None,
             before_png: None,
             after_png: None,
             seconds: 0.0,
@@ -114,9 +118,29 @@ fn complete(row: &mut ReportAsset, converted: &Converted, output: &Path) {
         width: converted.size.width,
         height: converted.size.height,
     });
+    row.outline = converted.cutout.as_ref().and_then(|cutout| svg_path(&cutout.path.area));
     row.seconds = converted.elapsed.as_secs_f64();
     row.backend = converted.backend.to_string();
     row.warnings = converted.warnings.clone();
+}
+
+/// The outlines of a path as SVG path data; `None` for so many knots that they would make the page heavy.
+fn svg_path(path: &BezierPath) -> Option<String> {
+    if path.knots() > DRAWN_KNOTS {
+        return None;
+    }
+    let mut data = String::new();
+    for outline in path.outlines() {
+        let Some(first) = outline.first() else { continue };
+        data.push_str(&format!("M{:.5} {:.5}", first.anchor.x, first.anchor.y));
+        for (from, to) in outline.iter().zip(outline.iter().cycle().skip(1)) {
+            for (letter, point) in [("C", from.after), (" ", to.before), (" ", to.anchor)] {
+                data.push_str(&format!("{letter}{:.5} {:.5}", point.x, point.y));
+            }
+        }
+        data.push('Z');
+    }
+    Some(data)
 }
 
 /// The original, upright and small.

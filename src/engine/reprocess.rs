@@ -12,7 +12,7 @@ use super::pipeline::{self, Context, Converted, Recipe};
 use super::{batch, notice, resume, retry};
 use crate::catalog::{
     Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, Handle, JobLog, JobRecord, Library, LogEntry,
-    LogPage, LogType, NewDerivative, Settings, TaskOutcome,
+    LogPage, LogType, NewDerivative, NewMask, Settings, TaskOutcome,
 };
 use crate::decode::Kind;
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -427,7 +427,14 @@ fn convert_action(
         _ => (None, CropRule::Drop),
     };
     let preserve_mark = job.preserve_publish_state.unwrap_or(settings.retain_publish_state);
-    let recipe = Recipe { knockout: job.knockout, crop, unsharp: job.unsharp, ..options.recipe.clone() };
+    let recipe = Recipe {
+        clip_path: job.create_mask,
+        mask: job.create_mask.then(|| library.mask_path(asset)),
+        knockout: job.knockout,
+        crop,
+        unsharp: job.unsharp,
+        ..options.recipe.clone()
+    };
     Action::Convert {
         recipe: Box::new(recipe),
         output: library.derivative_path(asset),
@@ -457,7 +464,7 @@ fn work(planned: &Planned, context: &Context, stop: &AtomicBool) -> Result<Outco
         (_, Action::Fail(error)) => return Err(error.clone()),
         (None, Action::Convert { .. }) => unreachable!("only known assets are converted"),
     };
-    if let Some(folder) = output.parent() {
+    for folder in [Some(output), recipe.mask.as_ref()].into_iter().flatten().filter_map(|file| file.parent()) {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
     }
     let (converted, overcome) =
@@ -519,6 +526,12 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
                     hash: None,
                     source_hash: asset.hash,
                 }),
+                mask: converted.cutout.as_ref().and_then(|cutout| cutout.mask.as_ref()).map(|mask| NewMask {
+                    bytes: mask.bytes,
+                    width: converted.original.width,
+                    height: converted.original.height,
+                    source_hash: asset.hash,
+                }),
                 crop: match (crop, converted.crop) {
                     (CropRule::Keep, _) => CropChange::Keep,
                     (CropRule::Replace(origin), Some(insets)) => {
@@ -559,7 +572,6 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
         matches!(job.start, job::Start::Cron(_)),
         "execSchedule is not kept, the job runs once, now; schedules are not run",
     );
-    note(reprocess.create_mask, "createMask: clipping paths are not made into masks");
     note(reprocess.photoshop.is_some(), "photoshopOptions: Photoshop files are not reprocessed");
     note(reprocess.post_script.is_some(), "postScriptOptions: PostScript files are not reprocessed");
     note(reprocess.pdf.is_some(), "pdfOptions: PDF files are not reprocessed");

@@ -57,6 +57,8 @@ pub struct ReportAsset {
     pub output: Option<ReportOutput>,
     /// Part of the original that was kept, in pixels of `original_size`; `None`: all of it.
     pub crop: Option<Rect>,
+    /// The clipping path that was applied, as SVG path data: the original is the unit square.
+    pub outline: Option<String>,
     /// Small PNG of the whole original, see [`thumbnail_png`].
     pub before_png: Option<Vec<u8>>,
     /// Small PNG of the output.
@@ -268,12 +270,12 @@ fn write_card(page: &mut String, asset: &ReportAsset) -> std::fmt::Result {
         Some(size) => format!("{} × {}", size.width, size.height),
         None => "size unknown".to_owned(),
     };
-    write_figure(page, "Before", &original, asset, asset.before_png.as_deref(), crop)?;
+    write_figure(page, "Before", &original, asset, asset.before_png.as_deref(), crop, asset.outline.as_deref())?;
     let output = match &asset.output {
         Some(output) => format!("{} × {} · {} levels", output.size.width, output.size.height, output.levels),
         None => "nothing written".to_owned(),
     };
-    write_figure(page, "After", &output, asset, asset.after_png.as_deref(), None)?;
+    write_figure(page, "After", &output, asset, asset.after_png.as_deref(), None, None)?;
     page.push_str("</div>\n");
     if let Some((rect, _)) = crop {
         writeln!(page, "<p class=\"facts\">Cropped to {} × {} at {}, {}</p>", rect.width, rect.height, rect.x, rect.y)?;
@@ -296,6 +298,7 @@ fn write_figure(
     asset: &ReportAsset,
     png: Option<&[u8]>,
     crop: Option<(Rect, Size)>,
+    outline: Option<&str>,
 ) -> std::fmt::Result {
     page.push_str("<figure><div class=\"frame\">");
     match png {
@@ -306,6 +309,14 @@ fn write_figure(
                 Text(&asset.name),
                 Base64(png)
             )?;
+            if let Some(outline) = outline {
+                write!(
+                    page,
+                    "<svg class=\"outline\" viewBox=\"0 0 1 1\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+                     <path d=\"{0}\"/><path d=\"{0}\"/></svg>",
+                    Text(outline)
+                )?;
+            }
             if let Some((rect, size)) = crop {
                 let percent = |part: u32, whole: u32| 100.0 * f64::from(part) / f64::from(whole);
                 write!(
@@ -394,6 +405,7 @@ mod tests {
                 bytes: 1_500_000,
             }),
             crop: Some(Rect { x: 500, y: 250, width: 1000, height: 500 }),
+            outline: None,
             before_png: Some(vec![1, 2, 3]),
             after_png: Some(vec![4, 5]),
             seconds: 0.25,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use reprise::catalog::{
     Asset, AssetFilter, AssetResult, Crop, CropChange, CropOrigin, Handle, HandleKind, IngestOutcome, JobRecord,
-    JobState, Library, LogEntry, LogPage, LogType, NewDerivative, NewOriginal, Settings, TaskOutcome, TaskState,
+    JobState, Library, LogEntry, LogPage, LogType, NewDerivative, NewMask, NewOriginal, Settings, TaskOutcome,
+    TaskState,
 };
 use reprise::decode::Kind;
 use reprise::engine::ingest::ingest;
@@ -58,6 +59,7 @@ fn success(asset: &Asset) -> AssetResult {
     AssetResult {
         outcome: TaskOutcome::Success,
         derivative: Some(derivative(asset)),
+        mask: None,
         crop: CropChange::Keep,
         publish: None,
         entries: vec![LogEntry::new(LogType::ReoptimizeSuccess, "processed")],
@@ -434,9 +436,11 @@ mod assets {
         let asset = take_in(&mut library, "shoe");
         let job = library.begin_job(&JobRecord::reprocess("job", vec![asset.handle.clone()])).unwrap();
         let crop = Crop { insets: Insets { left: 1, right: 2, top: 3, bottom: 4 }, origin: CropOrigin::Manual };
-        let result = AssetResult { crop: CropChange::Set(crop), ..success(&asset) };
+        let mask = NewMask { bytes: 99, width: 640, height: 480, source_hash: asset.hash };
+        let result = AssetResult { crop: CropChange::Set(crop), mask: Some(mask), ..success(&asset) };
         library.finish_asset(&job, &asset.handle, &result).unwrap();
         let asset = library.asset(&asset.handle).unwrap().unwrap();
+        assert_eq!(library.mask_path(&asset), asset.mask.as_ref().unwrap().path);
         let json = serde_json::to_value(&asset).unwrap();
         let expected = json!({
             "handle": "a|1",
@@ -464,6 +468,14 @@ mod assets {
                 "hash": blake3::hash(b"derivative").to_hex().as_str(),
                 "current": true,
                 "updated": asset.derivative.as_ref().unwrap().updated.to_string(),
+            },
+            "mask": {
+                "path": library.dir().join("masks/0000/1-shoe.tif").to_str(),
+                "bytes": 99,
+                "width": 640,
+                "height": 480,
+                "current": true,
+                "updated": asset.mask.as_ref().unwrap().updated.to_string(),
             },
         });
         assert_eq!(json, expected);

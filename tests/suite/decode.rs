@@ -1,5 +1,6 @@
 //! Decoders: goldens against other programs, odd files against slow expectations, metadata, and files that lie.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -474,6 +475,7 @@ fn tiff_metadata_is_carried_byte_for_byte() {
             xmp: Some(b"<x:xmpmeta/>".to_vec()),
             iptc: Some(records.clone()),
             resolution: Some(Resolution { x: 72.0, y: 144.0, unit: ResolutionUnit::Inch }),
+            texts: BTreeMap::new(),
         };
         assert_eq!(info.metadata, expected, "big-endian {big_endian}");
         assert_eq!(info.warnings, [""; 0]);
@@ -516,6 +518,7 @@ fn own_pyramids_are_read_at_full_resolution() {
         xmp: Some(b"<x:xmpmeta/>".to_vec()),
         iptc: Some(b"\x1c\x02\x78\0\x05words".to_vec()),
         resolution: Some(Resolution { x: 300.0, y: 300.0, unit: ResolutionUnit::Inch }),
+        texts: BTreeMap::from([(270, b"a".to_vec()), (33432, b"one\0two".to_vec())]),
     };
     for format in PixelFormat::all() {
         for (compression, layout) in [
@@ -746,6 +749,7 @@ fn a_raster_in_memory_is_a_source() {
         format: raster.format,
         orientation: Orientation::Upright,
         metadata: Metadata::default(),
+        clipping_path: Ok(None),
         warnings: Vec::new(),
     };
     let source = MemorySource::new(info.clone(), raster.clone()).unwrap();

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod cli;
+mod clip_mask;
 mod color;
 mod decode;
 mod end_to_end;
@@ -13,6 +14,7 @@ mod jpeg;
 mod laws;
 mod layering;
 mod life;
+mod metadata;
 mod originals;
 mod parity;
 mod program;

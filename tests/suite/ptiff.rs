@@ -792,6 +792,7 @@ fn metadata() -> Metadata {
         xmp: Some(b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>".to_vec()),
         iptc: block(333),
         resolution: Some(Resolution { x: 300.0, y: 72.5, unit: ResolutionUnit::Inch }),
+        texts: [(270, b"What it shows".to_vec()), (315, b"Who".to_vec())].into(),
     }
 }
 

@@ -65,3 +65,13 @@ pub const COLOR_LARGEST_CMYK_TO_RGB: f64 = 1.1;
 /// What rounding adds to that at 8 bits: one level of one component is a ΔE of up to 1.2 in the darkest
 /// colours of a gamma of 2.2, and two may go the other way.
 pub const COLOR_LARGEST_LEVEL_U8: f64 = 1.6;
+
+/// Coverage against the slow reference, in 8-bit units: half a unit for the rounding; the reference samples 256 lines
+/// to a row, so each edge that begins or ends in a pixel may cost it one line; up to four do.
+pub const CLIP_MASK_U8: f64 = 0.5 + 4.0;
+
+/// The mean of those errors: most pixels are all inside or all outside, where both are exact.
+pub const CLIP_MASK_MEAN_U8: f64 = 0.25;
+
+/// A mask of a turned path against the turned mask, in 8-bit units: a value near one half may fall to either side.
+pub const CLIP_MASK_TURNED_U8: u32 = 1;

@@ -64,6 +64,10 @@ impl Entry {
         }
     }
 
+    pub(super) fn is_text(self) -> bool {
+        self.field_type == 2
+    }
+
     /// Bytes of all values; 0 for a type that does not exist.
     pub(super) fn bytes(self) -> u64 {
         self.value_bytes().unwrap_or(0).saturating_mul(self.count)

@@ -18,7 +18,7 @@ use crate::pixel::{Color, Depth, PixelFormat, Raster};
 use self::chunk::{ChunkFormat, ChunkReader, Codec, STREAM_BUFFER_BYTES};
 use self::directory::{Container, Directory, tag};
 use self::pixels::{Alpha, Conversion, Photometric, RowReader, SampleFormat};
-use super::metadata::within_limit;
+use super::metadata::{TEXT_TAGS, within_limit};
 use super::whole::copy_rows;
 use super::{
     ClippingPath, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, photoshop_irb,
@@ -580,6 +580,15 @@ fn metadata(
     let resources = block("Photoshop resources", tag::PHOTOSHOP).unwrap_or_default();
     let iptc = block("IPTC", tag::IPTC)
         .or_else(|| photoshop_irb::resource(&resources, photoshop_irb::IPTC).map(<[u8]>::to_vec));
+    let texts = TEXT_TAGS
+        .into_iter()
+        .filter_map(|tag| {
+            directory.entry(tag).filter(|entry| entry.is_text())?;
+            let mut text = block(&format!("TIFF tag {tag}"), tag)?;
+            text.truncate(text.iter().rposition(|&byte| byte != 0)? + 1);
+            Some((tag, text))
+        })
+        .collect();
     let mut rational = |tag| {
         container.rational(directory, tag).unwrap_or_else(|error| {
             warnings.push(format!("the resolution is ignored: {}", error.message));
@@ -594,5 +603,5 @@ fn metadata(
         };
         Resolution::new(x, y, unit)
     });
-    (Metadata { icc, xmp, iptc, resolution }, clipping_path::find(&resources))
+    (Metadata { icc, xmp, iptc, resolution, texts }, clipping_path::find(&resources))
 }

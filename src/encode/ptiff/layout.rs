@@ -71,7 +71,7 @@ enum Value<'a> {
     Bytes(&'a [u8]),
     Undefined(&'a [u8]),
     /// Written with a closing NUL.
-    Ascii(&'static str),
+    Ascii(&'a [u8]),
     Short(Vec<u16>),
     Long(Vec<u32>),
     Rational(Vec<[u32; 2]>),
@@ -213,7 +213,7 @@ impl<'a> Planner<'a> {
         match value {
             Value::Bytes(bytes) | Value::Undefined(bytes) => out.extend_from_slice(bytes),
             Value::Ascii(text) => {
-                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(text);
                 out.push(0);
             }
             Value::Short(values) => values.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes())),
@@ -276,7 +276,7 @@ fn directory<'a>(contents: &'a Contents<'a>, level: usize) -> Vec<(u16, Value<'a
         (tags::RESOLUTION_UNIT, short(unit)),
     ];
     if top {
-        fields.push((tags::SOFTWARE, Value::Ascii(concat!("reprise ", env!("CARGO_PKG_VERSION")))));
+        fields.push((tags::SOFTWARE, Value::Ascii(concat!("reprise ", env!("CARGO_PKG_VERSION")).as_bytes())));
     }
     if compression.has_predictor() {
         fields.push((tags::PREDICTOR, short(2)));
@@ -321,6 +321,8 @@ fn directory<'a>(contents: &'a Contents<'a>, level: usize) -> Vec<(u16, Value<'a
                 fields.push((tag, value));
             }
         }
+        fields.extend(metadata.texts.iter().map(|(&tag, text)| (tag, Value::Ascii(text))));
+        fields.sort_by_key(|(tag, _)| *tag);
     }
     fields
 }
