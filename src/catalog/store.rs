@@ -17,9 +17,6 @@ const LOCK_FILE: &str = "run.lock";
 pub(super) const PYRAMIDS: &str = "pyramids";
 /// Folder of the masks of clipping paths inside a library.
 pub(super) const MASKS: &str = "masks";
-
-/// Folder of the masks made from clipping paths.
-const MASKS: &str = "masks";
 /// Folder of the report pages.
 const REPORTS: &str = "reports";
 
