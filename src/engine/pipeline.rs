@@ -267,8 +267,12 @@ fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compu
         resample: resample::Plan::new(recipe.filter),
         unsharp,
     });
-    let target =
-        ptiff::Pyramid { format, levels: plan.levels.clone(), metadata: recipe.metadata(&info, &colors), came_as_jpeg };
+    let target = ptiff::Pyramid {
+        format,
+        levels: plan.levels.clone(),
+        metadata: recipe.metadata(&info, colors.icc.clone()),
+        came_as_jpeg,
+    };
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
     if full_resolution == FullResolution::Carried {
         full_resolution = carry(path, rect, recipe.output.tile, context, &mut writer)?;
@@ -346,10 +350,11 @@ fn write_mask(
         resample: resample::Plan::new(recipe.filter),
         unsharp: None,
     });
-    let metadata = recipe.metadata(&stored);
+    let metadata = recipe.metadata(&stored, None);
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg: false };
     let mut writer = ptiff::Writer::create(path, target, &recipe.output, band.spill_bytes)?;
-    stream(&mut *source, Rect::of(size), &plan, &band, false, context, compute, &mut writer)?;
+    let work = Work { color: None, pyramid: &plan, band: &band, skip_full: false };
+    stream(&mut *source, Rect::of(size), work, context, compute, &mut writer)?;
     context.pool.install(|| writer.finish())
 }
 
@@ -642,8 +647,8 @@ impl Recipe {
         }
     }
 
-    fn metadata(&self, info: &SourceInfo, colors: &Colors) -> decode::Metadata {
-        let mut metadata = decode::Metadata { icc: colors.icc.clone(), ..info.metadata.clone() };
+    fn metadata(&self, info: &SourceInfo, icc: Option<Vec<u8>>) -> decode::Metadata {
+        let mut metadata = decode::Metadata { icc, ..info.metadata.clone() };
         if info.orientation.swaps_sides()
             && let Some(resolution) = &mut metadata.resolution
         {
