@@ -163,6 +163,7 @@ fn main() -> Outcome<()> {
     println!("{table}");
     if only.is_none() {
         let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
+        fs::create_dir_all(&results)?;
         fs::write(results.join("latest.json"), serde_json::to_string_pretty(&report)? + "\n")?;
         fs::write(results.join("latest.md"), table)?;
     }
