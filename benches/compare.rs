@@ -435,7 +435,7 @@ impl Bench {
             format: info.format,
             levels,
             resample: resample::Plan::new(resample::Filter::default()),
-            unsharp: work.ours.contains(&"--unsharp").then(|| unsharp_plan()).flatten(),
+            unsharp: work.ours.contains(&"--unsharp").then(unsharp_plan).flatten(),
         };
         let mut executor = pyramid::cpu::CpuExecutor::new(plan.into());
         let mut band = Raster::empty(info.format, info.size.width);
@@ -590,7 +590,8 @@ fn write_giant(photograph: &Path, out: &Path, side: u32) -> Outcome<()> {
     const ROWS: u32 = 16;
     let image = read(photograph)?;
     let source = image.samples.as_bytes();
-    let mirrored = |at: u32, length: u32| if at / length % 2 == 0 { at % length } else { length - 1 - at % length };
+    let mirrored =
+        |at: u32, length: u32| if (at / length).is_multiple_of(2) { at % length } else { length - 1 - at % length };
     let columns: Vec<usize> = (0..side).map(|x| mirrored(x, image.width) as usize * 3).collect();
     let mut file = TiffEncoder::new(std::io::BufWriter::new(fs::File::create(out)?))?;
     let mut giant = file.new_image::<RGB8>(side, side)?;
