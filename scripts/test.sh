@@ -5,13 +5,16 @@ set -euo pipefail
 
 need_build_tools
 # Mesa's software Vulkan runs the shaders without a GPU; the others are programs that reopen what reprise writes.
-need_packages libvulkan1 mesa-vulkan-drivers libtiff-tools openslide-tools libimage-exiftool-perl imagemagick
+need_packages libvulkan1 mesa-vulkan-drivers libtiff-tools openslide-tools libimage-exiftool-perl imagemagick \
+    poppler-utils ghostscript
 need_pdfium
 need_test_python
 
 # With these set, a test that finds its tool or the adapter missing fails instead of being skipped.
 export REQUIRE_GPU=1 REPRISE_REQUIRE_TOOLS=1
 export REPRISE_TEST_PYTHON=$DEPS/venv/bin/python
+# Found without this too, unless cargo builds outside the checkout.
+export REPRISE_PDFIUM=$DEPS/pdfium
 
 if cargo fmt --version >/dev/null 2>&1; then
     say "Checking the format"

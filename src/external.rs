@@ -1,9 +1,9 @@
 //! Outside programs and libraries: whether they are here, and which version.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use pdfium_render::prelude::Pdfium;
+use pdfium_render::prelude::{Pdfium, PdfiumLibraryBindings};
 
 /// Environment variable that names the PDFium library or the folder that holds it.
 pub const PDFIUM_VARIABLE: &str = "REPRISE_PDFIUM";
@@ -35,12 +35,21 @@ pub fn ffprobe() -> Option<Found> {
 /// of a folder above the program, or where the system loader finds it. Never in the current folder, which may be
 /// anybody's. Found means that it could be loaded.
 pub fn pdfium() -> Option<Found> {
-    let bind = |path: &Path| {
-        Pdfium::bind_to_library(path).ok().map(|_| Found { path: path.to_path_buf(), version: String::new() })
-    };
-    pdfium_candidates().iter().filter(|path| path.is_file()).find_map(|path| bind(path)).or_else(|| {
-        Pdfium::bind_to_system_library().ok().map(|_| Found { path: "system library".into(), version: String::new() })
-    })
+    bind_pdfium().map(|(path, _)| Found { path, version: String::new() })
+}
+
+/// The same library, loaded into this process; for worker processes only.
+pub(crate) fn load_pdfium() -> Option<Box<dyn PdfiumLibraryBindings>> {
+    bind_pdfium().map(|(_, bindings)| bindings)
+}
+
+fn bind_pdfium() -> Option<(PathBuf, Box<dyn PdfiumLibraryBindings>)> {
+    let bind = |path: &PathBuf| Pdfium::bind_to_library(path).ok().map(|bindings| (path.clone(), bindings));
+    pdfium_candidates()
+        .iter()
+        .filter(|path| path.is_file())
+        .find_map(bind)
+        .or_else(|| Pdfium::bind_to_system_library().ok().map(|bindings| ("system library".into(), bindings)))
 }
 
 fn pdfium_candidates() -> Vec<PathBuf> {
@@ -59,11 +68,16 @@ fn pdfium_candidates() -> Vec<PathBuf> {
     candidates
 }
 
+/// A program on the search path.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
 /// A program on the search path, with the first line of what it says of its version.
 fn program(name: &str, version_flag: &str) -> Option<Found> {
-    let path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())?;
+    let path = find(name)?;
     let output = Command::new(&path).arg(version_flag).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     Some(Found { path, version: text.lines().next().unwrap_or_default().trim().to_owned() })

@@ -17,5 +17,6 @@ pub mod limits;
 pub mod ops;
 pub mod pixel;
 pub mod report;
+pub mod rip;
 
 pub use error::{Error, ErrorKind, Result, Stage};

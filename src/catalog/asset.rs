@@ -7,12 +7,13 @@ use std::vec;
 
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, params};
 use serde::{Serialize, Serializer};
 
+use super::derived::Originator;
 use super::handle::{Handle, HandleKind};
 use super::names::named_enum;
-use super::store::{Library, MASKS, PYRAMIDS};
+use super::store::{DOCUMENTS, Library, MASKS, PYRAMIDS};
 use crate::decode::Kind;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Insets;
@@ -153,6 +154,15 @@ pub struct Asset {
     pub crop: Option<Crop>,
     pub derivative: Option<Derivative>,
     pub mask: Option<Mask>,
+    /// What it was made of, where it is derived: path, size, time and hash are then those of that asset.
+    pub originator: Option<Originator>,
+}
+
+impl Asset {
+    /// The word that the job log uses for assets like this one.
+    pub fn log_type(&self) -> &'static str {
+        asset_type(self.kind, self.originator.is_some())
+    }
 }
 
 /// Which assets to list; the default lists all of them.
@@ -167,9 +177,10 @@ pub struct AssetFilter {
     pub limit: Option<u64>,
 }
 
-/// The word that the job log uses for assets of a kind.
-pub fn asset_type(kind: Kind) -> &'static str {
+/// The word that the job log uses for assets of a kind; what is derived is an image, whatever it was made of.
+pub(super) fn asset_type(kind: Kind, derived: bool) -> &'static str {
     match kind {
+        _ if derived => "MasterImage",
         Kind::Jpeg | Kind::Png | Kind::Tiff | Kind::Gif | Kind::Bmp | Kind::WebP | Kind::Photoshop => "MasterImage",
         Kind::Pdf => "Pdf",
         Kind::Video => "Video",
@@ -219,12 +230,18 @@ impl Library {
     /// The asset with this handle; `None` when there is none.
     pub fn asset(&self, handle: &Handle) -> Result<Option<Asset>> {
         let Some(id) = handle.id(HandleKind::Asset) else { return Ok(None) };
-        let mut statement = self.connection().prepare_cached(&format!("{SELECT_ASSET} WHERE a.id = ?"))?;
-        let mut rows = statement.query([id])?;
-        match rows.next()? {
-            Some(row) => Ok(Some(self.read_asset(row)?)),
-            None => Ok(None),
+        Ok(self.query_assets("WHERE a.id = ?", [id])?.pop())
+    }
+
+    /// The assets that a clause behind [`SELECT_ASSET`] finds.
+    pub(super) fn query_assets(&self, clause: &str, parameters: impl Params) -> Result<Vec<Asset>> {
+        let mut statement = self.connection().prepare_cached(&format!("{SELECT_ASSET} {clause}"))?;
+        let mut rows = statement.query(parameters)?;
+        let mut assets = Vec::new();
+        while let Some(row) = rows.next()? {
+            assets.push(self.read_asset(row)?);
         }
+        Ok(assets)
     }
 
     /// Assets in the order in which they were taken in, read in pages while the iterator advances.
@@ -241,7 +258,7 @@ impl Library {
     pub fn asset_count(&self) -> Result<u64> {
         let count = self
             .connection()
-            .prepare_cached("SELECT count(*) FROM originals")?
+            .prepare_cached("SELECT count(*) FROM assets")?
             .query_row([], |row| get_u64(row, "count(*)"))?;
         Ok(count)
     }
@@ -260,6 +277,11 @@ impl Library {
             Some(mask) => mask.path.clone(),
             None => self.dir().join(plan_path(MASKS, asset.id, &asset.name)),
         }
+    }
+
+    /// Where what is known of the pages of a document is written as JSON. The folder may not exist yet.
+    pub fn document_path(&self, asset: &Asset) -> PathBuf {
+        self.dir().join(plan_file(DOCUMENTS, asset.id, &asset.name, "json"))
     }
 
     fn read_asset(&self, row: &Row<'_>) -> Result<Asset> {
@@ -320,6 +342,16 @@ impl Library {
             crop,
             derivative,
             mask,
+            originator: match row.get::<_, Option<i64>>("originator_id")? {
+                None => None,
+                Some(id) => Some(Originator {
+                    handle: Handle::new(HandleKind::Asset, id),
+                    id,
+                    engine: row.get("engine")?,
+                    number: row.get("number")?,
+                    parameters: row.get("parameters")?,
+                }),
+            },
         })
     }
 
@@ -339,15 +371,20 @@ impl Library {
 
 const SELECT_ASSET: &str = "
     SELECT a.id, a.name, a.kind, a.ready_for_publish, a.created_ns, a.updated_ns,
-           o.path, o.size_bytes, o.modified_ns, o.hash, o.width, o.height, o.format,
+           o.path, o.size_bytes, o.modified_ns, o.hash,
+           CASE WHEN g.asset_id IS NULL THEN o.width END AS width,
+           CASE WHEN g.asset_id IS NULL THEN o.height END AS height,
+           CASE WHEN g.asset_id IS NULL THEN o.format END AS format,
            c.inset_left, c.inset_right, c.inset_top, c.inset_bottom, c.origin,
            d.path AS derivative_path, d.size_bytes AS derivative_bytes, d.width AS derivative_width,
            d.height AS derivative_height, d.levels, d.compression, d.hash AS derivative_hash, d.source_hash,
            d.updated_ns AS derivative_updated_ns,
            m.path AS mask_path, m.size_bytes AS mask_bytes, m.width AS mask_width, m.height AS mask_height,
-           m.source_hash AS mask_source_hash, m.updated_ns AS mask_updated_ns
+           m.source_hash AS mask_source_hash, m.updated_ns AS mask_updated_ns,
+           g.originator_id, g.engine, g.number, g.parameters
     FROM assets a
-    JOIN originals o ON o.asset_id = a.id
+    LEFT JOIN derived_assets g ON g.asset_id = a.id
+    JOIN originals o ON o.asset_id = coalesce(g.originator_id, a.id)
     LEFT JOIN crops c ON c.asset_id = a.id
     LEFT JOIN derivatives d ON d.asset_id = a.id
     LEFT JOIN masks m ON m.asset_id = a.id";
@@ -370,24 +407,18 @@ impl Assets<'_> {
             None => 0,
             Some(handle) => handle.id(HandleKind::Asset).ok_or_else(|| unknown_asset(handle))?,
         };
-        let mut statement = self.library.connection().prepare_cached(&format!(
-            "{SELECT_ASSET}
-             WHERE a.id > ?1 AND (?2 IS NULL OR a.kind = ?2) AND (?3 IS NULL OR instr(a.name, ?3) > 0)
+        self.library.query_assets(
+            "WHERE a.id > ?1 AND (?2 IS NULL OR a.kind = ?2) AND (?3 IS NULL OR instr(a.name, ?3) > 0)
                AND (?4 IS NULL OR a.ready_for_publish = ?4)
-             ORDER BY a.id LIMIT ?5"
-        ))?;
-        let mut rows = statement.query(params![
-            after,
-            self.filter.kind.map(StoredKind),
-            self.filter.name_contains,
-            self.filter.ready_for_publish,
-            self.left.min(Self::PAGE) as i64
-        ])?;
-        let mut page = Vec::new();
-        while let Some(row) = rows.next()? {
-            page.push(self.library.read_asset(row)?);
-        }
-        Ok(page)
+             ORDER BY a.id LIMIT ?5",
+            params![
+                after,
+                self.filter.kind.map(StoredKind),
+                self.filter.name_contains,
+                self.filter.ready_for_publish,
+                self.left.min(Self::PAGE) as i64
+            ],
+        )
     }
 }
 
@@ -511,9 +542,13 @@ pub(super) fn unknown_asset(handle: &Handle) -> Error {
 ///
 /// The number makes it unique and the thousands keep folders small; the name is there for people.
 pub(super) fn plan_path(folder: &str, id: i64, name: &str) -> String {
+    plan_file(folder, id, name, "tif")
+}
+
+fn plan_file(folder: &str, id: i64, name: &str, ending: &str) -> String {
     let stem = safe_stem(name);
     let dash = if stem.is_empty() { "" } else { "-" };
-    format!("{folder}/{:04}/{id}{dash}{stem}.tif", id / 1000)
+    format!("{folder}/{:04}/{id}{dash}{stem}.{ending}", id / 1000)
 }
 
 /// Longest stem in bytes: with number and ending far below the 255 bytes that file systems allow.

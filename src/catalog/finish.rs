@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::asset::{self, Crop, StoredHash, asset_type, nanoseconds, plan_path, to_integer, unknown_asset};
+use super::derived::{self, DerivedResult, ECatalog};
 use super::handle::{Handle, HandleKind};
 use super::joblog::{self, LogEntry, Severity, TaskOutcome, TaskState};
 use super::store::{Library, MASKS, PYRAMIDS};
@@ -58,6 +59,10 @@ pub struct AssetResult {
     pub crop: CropChange,
     /// The publish mark from now on; `None` leaves it as it is.
     pub publish: Option<bool>,
+    /// What became of the assets derived from it.
+    pub derived: Vec<DerivedResult>,
+    /// Replaces the eCatalog made of it; `None` leaves the one there is.
+    pub ecatalog: Option<ECatalog>,
     /// Entries for the job log. Those that name no asset get this one.
     pub entries: Vec<LogEntry>,
 }
@@ -65,11 +70,25 @@ pub struct AssetResult {
 impl AssetResult {
     /// A result that changes nothing of the asset.
     pub fn without_change(outcome: TaskOutcome, entries: Vec<LogEntry>) -> Self {
-        AssetResult { outcome, derivative: None, mask: None, crop: CropChange::Keep, publish: None, entries }
+        AssetResult {
+            outcome,
+            derivative: None,
+            mask: None,
+            crop: CropChange::Keep,
+            publish: None,
+            derived: Vec::new(),
+            ecatalog: None,
+            entries,
+        }
     }
 
     fn changes_asset(&self) -> bool {
-        self.derivative.is_some() || self.mask.is_some() || self.crop != CropChange::Keep || self.publish.is_some()
+        self.derivative.is_some()
+            || self.mask.is_some()
+            || self.crop != CropChange::Keep
+            || self.publish.is_some()
+            || !self.derived.is_empty()
+            || self.ecatalog.is_some()
     }
 
     fn warns(&self) -> bool {
@@ -152,16 +171,19 @@ fn finish_one(
     now: Timestamp,
     change: &mut CountChange,
 ) -> Result<()> {
-    let asset: Option<(i64, String, asset::StoredKind)> = match handle.id(HandleKind::Asset) {
+    let asset: Option<(i64, String, asset::StoredKind, bool)> = match handle.id(HandleKind::Asset) {
         None => None,
         Some(id) => connection
-            .prepare_cached("SELECT id, name, kind FROM assets WHERE id = ?")?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .prepare_cached(
+                "SELECT id, name, kind, EXISTS (SELECT 1 FROM derived_assets WHERE asset_id = id)
+                 FROM assets WHERE id = ?",
+            )?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
             .optional()?,
     };
     let mut updated = false;
     if result.changes_asset() {
-        let (id, name, _) = asset.as_ref().ok_or_else(|| unknown_asset(handle))?;
+        let (id, name, ..) = asset.as_ref().ok_or_else(|| unknown_asset(handle))?;
         if let Some(derivative) = &result.derivative {
             updated = write_derivative(connection, *id, name, derivative, now)?;
         }
@@ -169,19 +191,21 @@ fn finish_one(
             write_mask(connection, *id, name, mask, now)?;
         }
         write_crop(connection, *id, result.crop)?;
-        connection
-            .prepare_cached(
-                "UPDATE assets SET ready_for_publish = coalesce(?, ready_for_publish), updated_ns = ? WHERE id = ?",
-            )?
-            .execute(params![result.publish, nanoseconds(now), id])?;
+        touch(connection, *id, result.publish, now)?;
+        for derived in &result.derived {
+            updated |= derived::write_result(connection, derived, now)?;
+        }
+        if let Some(ecatalog) = &result.ecatalog {
+            derived::write_ecatalog(connection, *id, ecatalog, now)?;
+        }
     }
     for entry in &result.entries {
         let mut entry = entry.clone();
         if entry.asset_handle.is_none() {
             entry.asset_handle = Some(handle.clone());
-            if let Some((_, name, kind)) = &asset {
+            if let Some((_, name, kind, derived)) = &asset {
                 entry.asset_name = Some(name.clone());
-                entry.asset_type = Some(asset_type(kind.0).to_owned());
+                entry.asset_type = Some(asset_type(kind.0, *derived).to_owned());
             }
         }
         joblog::insert_entry(connection, job_id, &entry)?;
@@ -233,7 +257,7 @@ fn finish_task(
 }
 
 /// Records the derivative; whether there was one before. Its path, once given, stays.
-fn write_derivative(
+pub(super) fn write_derivative(
     connection: &Connection,
     id: i64,
     name: &str,
@@ -288,7 +312,17 @@ fn write_mask(connection: &Connection, id: i64, name: &str, mask: &NewMask, now:
     Ok(())
 }
 
-fn write_crop(connection: &Connection, id: i64, change: CropChange) -> Result<()> {
+/// Marks an asset as changed, and sets its publish mark if there is a new one.
+pub(super) fn touch(connection: &Connection, id: i64, publish: Option<bool>, now: Timestamp) -> Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE assets SET ready_for_publish = coalesce(?, ready_for_publish), updated_ns = ? WHERE id = ?",
+        )?
+        .execute(params![publish, nanoseconds(now), id])?;
+    Ok(())
+}
+
+pub(super) fn write_crop(connection: &Connection, id: i64, change: CropChange) -> Result<()> {
     match change {
         CropChange::Keep => {}
         CropChange::Clear => {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
-use super::asset::{Asset, asset_type, get_u64, nanoseconds, optional_text, text, timestamp};
+use super::asset::{Asset, get_u64, nanoseconds, optional_text, text, timestamp};
 use super::handle::{Handle, HandleKind};
 use super::names::named_enum;
 use super::resume::JobRequest;
@@ -186,7 +186,7 @@ impl LogEntry {
     #[must_use]
     pub fn about(mut self, asset: &Asset) -> Self {
         self.asset_name = Some(asset.name.clone());
-        self.asset_type = Some(asset_type(asset.kind).to_owned());
+        self.asset_type = Some(asset.log_type().to_owned());
         self.asset_handle = Some(asset.handle.clone());
         self
     }

@@ -8,6 +8,7 @@
 //! LIB/pyramids/NNNN/…       derivatives, a thousand assets to a folder
 //! LIB/masks/NNNN/…          masks of clipping paths, likewise
 //! LIB/reports/…             pages about jobs
+//! LIB/documents/NNNN/…      what is known of the pages of documents, as JSON
 //! ```
 //!
 //! Originals stay where they are; the catalog records their absolute path, size, time of change and content hash.
@@ -15,6 +16,7 @@
 //! Times are stored as nanoseconds since 1970 in UTC, enumerations as their names, and all SQL is in this folder.
 
 mod asset;
+mod derived;
 mod finish;
 mod handle;
 mod joblog;
@@ -24,8 +26,9 @@ mod resume;
 mod schema;
 mod store;
 
-pub use asset::{
-    Asset, AssetFilter, Assets, Crop, CropOrigin, Derivative, IngestOutcome, Ingested, Mask, NewOriginal, asset_type,
+pub use asset::{Asset, AssetFilter, Assets, Crop, CropOrigin, Derivative, IngestOutcome, Ingested, Mask, NewOriginal};
+pub use derived::{
+    DerivedResult, DerivingEngine, ECatalog, ImageMap, MapAction, NewDerived, Originator, PageWord, PixelBox,
 };
 pub use finish::{AssetResult, CropChange, NewDerivative, NewMask};
 pub use handle::{Handle, HandleKind};

@@ -14,8 +14,12 @@ const APPLICATION_ID: i32 = 0x5250_5253;
 pub(super) const COMPANY: i64 = 1;
 
 /// Migration `n` brings a catalog from version `n` to `n + 1`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
+];
 
 /// What an open database is.
 enum Found {

@@ -17,6 +17,8 @@ const LOCK_FILE: &str = "run.lock";
 pub(super) const PYRAMIDS: &str = "pyramids";
 /// Folder of the masks of clipping paths inside a library.
 pub(super) const MASKS: &str = "masks";
+/// Folder of what is known of documents.
+pub(super) const DOCUMENTS: &str = "documents";
 /// Folder of the report pages.
 const REPORTS: &str = "reports";
 
@@ -189,6 +191,7 @@ pub fn is_own_file(dir: &Path, path: &Path) -> bool {
     // The database has companions: -wal, -shm, -journal.
     first == PYRAMIDS
         || first == MASKS
+        || first == DOCUMENTS
         || first == LOCK_FILE
         || first.as_encoded_bytes().starts_with(CATALOG_FILE.as_bytes())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -13,6 +14,7 @@ use reprise::ops::crop_detect::Background;
 use reprise::ops::knockout::{Fill, Knockout};
 use reprise::ops::resample::Filter;
 use reprise::ops::unsharp::Unsharp;
+use reprise::rip;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Parser)]
@@ -124,6 +126,9 @@ pub enum Command {
     },
     /// Say what this machine offers and what each missing thing costs
     Doctor,
+    /// Draw pages of one document for another `reprise`, which asks through a pipe
+    #[command(hide = true, name = reprise::rip::pdf::WORKER_COMMAND)]
+    RipWorker { document: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]
@@ -156,6 +161,8 @@ pub struct RunArgs {
     pub failures: FailureArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+    #[command(flatten)]
+    pub documents: DocumentArgs,
     /// How the log is printed while the job runs
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -301,6 +308,21 @@ pub struct OutputArgs {
     pub filter: String,
 }
 
+/// Bounds on documents.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Documents")]
+pub struct DocumentArgs {
+    /// Most pages of one document
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_pages: u32,
+    /// Most pixels of one page image
+    #[arg(long, value_name = "N", default_value_t = 1_000_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_page_pixels: u64,
+    /// How long one page may take to draw
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
+    pub page_seconds: u32,
+}
+
 /// What the work may use.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Machine")]
@@ -394,6 +416,17 @@ impl ConvertArgs {
             dpi: self.dpi,
             strip: self.strip,
             reencode: self.reencode,
+        }
+    }
+}
+
+impl DocumentArgs {
+    pub fn limits(&self) -> rip::Limits {
+        rip::Limits {
+            max_pages: self.max_pages,
+            max_page_pixels: self.max_page_pixels,
+            page_time: Duration::from_secs(self.page_seconds.into()),
+            ..rip::Limits::default()
         }
     }
 }

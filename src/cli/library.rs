@@ -64,8 +64,13 @@ pub fn assets(dir: &Path, as_json: bool) -> Result<Verdict> {
         return Ok(Verdict::AllGood);
     }
     let mut table = table(["handle", "name", "kind", "original", "crop", "publish", "pyramid"]);
-    for asset in library.assets(AssetFilter::default()) {
-        let asset = asset?;
+    let mut assets = library.assets(AssetFilter::default()).collect::<Result<Vec<_>>>()?;
+    // What was made of an asset stands below it.
+    assets.sort_by_key(|asset| match &asset.originator {
+        None => (asset.id, 0),
+        Some(originator) => (originator.id, originator.number),
+    });
+    for asset in assets {
         let size = match (asset.width, asset.height) {
             (Some(width), Some(height)) => format!("{width} × {height}, {}", bytes(asset.size_bytes)),
             _ => match &asset.format {
@@ -84,9 +89,9 @@ pub fn assets(dir: &Path, as_json: bool) -> Result<Verdict> {
         let mark = if asset.ready_for_publish { "ready" } else { "–" };
         table.add_row([
             asset.handle.to_string(),
-            asset.name,
+            if asset.originator.is_some() { format!("  └ {}", asset.name) } else { asset.name },
             asset.kind.name().into(),
-            size,
+            if asset.originator.is_some() { "–".into() } else { size },
             crop,
             mark.into(),
             pyramid,

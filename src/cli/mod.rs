@@ -9,6 +9,7 @@ mod life;
 mod output;
 mod run;
 mod signals;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::CropRect(args) => inspect::crop_rect(args),
         Command::Validate { files, pixels, fail_fast } => inspect::validate(files, *pixels, *fail_fast),
         Command::Doctor => doctor::doctor(),
+        Command::RipWorker { document } => worker::serve(document),
     };
     match done {
         Ok(Verdict::AllGood) => ExitCode::SUCCESS,

@@ -11,6 +11,11 @@ pub fn line(text: fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Standard output for what is no text, with room for a good part of a page image.
+pub fn pipe() -> impl Write {
+    std::io::BufWriter::with_capacity(256 << 10, std::io::stdout().lock())
+}
+
 /// A line for the person at the terminal.
 pub fn complain(text: fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{text}");

@@ -36,6 +36,7 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     let stop = signals::stop_flag()?;
     let options = RunOptions {
         recipe: Recipe { filter: output.filter(), output: output.options(), ..Recipe::default() },
+        documents: args.documents.limits(),
         fail_fast: args.failures.fail_fast,
         stop: Arc::clone(&stop),
         command: json(output.as_ref())?,
@@ -152,10 +153,12 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
                 ("convert", format!("{} → {}", steps(recipe), output.display()))
             }
             (Action::Convert { .. }, Err(error)) => ("fail", error.to_string()),
+            (Action::Rip(order), _) => ("rip", format!("{} → one image a page", steps(&order.recipe))),
+            (Action::Keep { reason, .. }, _) => ("keep", reason.clone()),
             (Action::Leave(reason), _) => ("leave", reason.clone()),
             (Action::Fail(error), _) => ("fail", error.to_string()),
         };
-        if word != "convert" {
+        if matches!(word, "leave" | "fail") {
             failed += 1;
         }
         match format {
@@ -287,6 +290,20 @@ impl Watcher {
                     self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
                 }
             }
+            Outcome::Ripped(ripped) => {
+                match ripped.error() {
+                    None => self.progress.line(format_args!("ok    {handle:<8} {name}: {ripped}")),
+                    Some(error) => self.progress.complain(format_args!("FAIL  {handle:<8} {name}: {error}")),
+                }
+                for (number, error) in ripped.failed.iter().skip(1) {
+                    self.progress.complain(format_args!("      {handle:<8} {name}: page {number}: {error}"));
+                }
+                let of_pages = ripped.done.iter().flat_map(|page| &page.converted.warnings);
+                for warning in ripped.warnings.iter().chain(of_pages) {
+                    self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
+                }
+            }
+            Outcome::Kept(reason) => self.progress.line(format_args!("kept  {handle:<8} {name}: {reason}")),
             Outcome::Left(reason) => self.progress.complain(format_args!("left  {handle:<8} {name}: {reason}")),
             Outcome::Failed(error) => self.progress.complain(format_args!("FAIL  {handle:<8} {name}: {error}")),
         }
@@ -338,6 +355,16 @@ fn as_json(planned: &Planned, outcome: &Outcome) -> serde_json::Value {
             "seconds": c.elapsed.as_secs_f64(), "backend": c.backend.to_string(), "warnings": c.warnings,
             "crop": c.crop.map(|i| json!({ "left": i.left, "right": i.right, "top": i.top, "bottom": i.bottom })),
         }),
+        Outcome::Ripped(ripped) => json!({
+            "event": if ripped.error().is_none() { "success" } else { "failure" },
+            "assetHandle": handle, "assetName": name, "pageCount": ripped.pages,
+            "pages": ripped.done.iter().map(|page| page.asset.handle.as_str()).collect::<Vec<_>>(),
+            "seconds": ripped.elapsed.as_secs_f64(), "warnings": ripped.warnings,
+            "message": ripped.error().map(|error| error.to_string()),
+        }),
+        Outcome::Kept(reason) => {
+            json!({ "event": "kept", "assetHandle": handle, "assetName": name, "message": reason })
+        }
         Outcome::Left(reason) => {
             json!({ "event": "left", "assetHandle": handle, "assetName": name, "message": reason })
         }

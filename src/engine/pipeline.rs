@@ -4,6 +4,7 @@
 //! resolution sharpened → tiles → file. Where no step needs the whole image, bands flow: while one band is computed and compressed,
 //! the next is decoded, and memory follows the width, not the area.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use crate::ops::pyramid;
 use crate::ops::resample::{self, Filter};
 use crate::ops::unsharp::{self, Unsharp};
 use crate::pixel::{PixelFormat, Raster};
+use crate::rip;
 
 /// How an image is cropped.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,6 +81,8 @@ pub struct Context {
     pub colors: ColorCache,
     /// Computes and compresses; its size is `--threads`.
     pub pool: rayon::ThreadPool,
+    /// Draw pages of documents.
+    pub workers: rip::Workers,
 }
 
 impl Context {
@@ -91,8 +95,12 @@ impl Context {
             .thread_name(|i| format!("compute-{i}"))
             .build()
             .map_err(|e| Error::misuse(Stage::Operate, format!("cannot start {threads} threads: {e}")))?;
+        let program = std::env::current_exe()
+            .map_err(|e| Error::new(ErrorKind::Io, Stage::Open, format!("cannot find this program itself: {e}")))?;
+        let at_once = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+        let workers = rip::Workers::new(program, at_once);
         let limits = Limits { max_decode_bytes: budget.total_bytes(), ..Limits::default() };
-        Ok(Context { limits, backend, budget, colors: ColorCache::default(), pool })
+        Ok(Context { limits, backend, budget, colors: ColorCache::default(), pool, workers })
     }
 
     /// How many images are worked on at once: one decodes while another is compressed.
@@ -164,10 +172,25 @@ impl std::fmt::Display for Converted {
 /// # Errors
 /// Of every stage; `output` is untouched then. A failing GPU is not an error: the CPU takes over.
 pub fn convert(path: &Path, output: &Path, recipe: &Recipe, context: &Context) -> Result<Converted> {
+    convert_rows(path, &|| decode::open(path, &context.limits), output, recipe, context)
+}
+
+/// The same for rows that `open` takes out of the original, such as a page of a document. They are opened again when
+/// the GPU fails.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_rows(
+    path: &Path,
+    open: &dyn Fn() -> Result<Box<dyn RowSource>>,
+    output: &Path,
+    recipe: &Recipe,
+    context: &Context,
+) -> Result<Converted> {
     let start = Instant::now();
     let (mut converted, used) = context
         .backend
-        .run(|compute| attempt(path, output, recipe, context, compute))
+        .run(|compute| attempt(path, open, output, recipe, context, compute))
         .map_err(|e| e.of(path.display().to_string()))?;
     if let Used::CpuAfterGpu(reason) = &used {
         converted.warnings.push(format!("the GPU failed ({reason}); the CPU made this image, with the same result"));
@@ -198,9 +221,16 @@ pub fn crop_rect(path: &Path, background: Background, context: &Context) -> Resu
     context.backend.run(detect).map(|(found, _)| found).map_err(|e| e.of(path.display().to_string()))
 }
 
-fn attempt(path: &Path, output: &Path, recipe: &Recipe, context: &Context, compute: Compute<'_>) -> Result<Converted> {
+fn attempt(
+    path: &Path,
+    open: &dyn Fn() -> Result<Box<dyn RowSource>>,
+    output: &Path,
+    recipe: &Recipe,
+    context: &Context,
+    compute: Compute<'_>,
+) -> Result<Converted> {
     let stamp = Stamp::of(path)?;
-    let mut source = decode::open(path, &context.limits)?;
+    let mut source = open()?;
     let mut warnings = source.info().warnings.clone();
     let clip = if recipe.clip_path { clip_plan(source.info(), &mut warnings)? } else { None };
     if let Some((_, plan)) = &clip {

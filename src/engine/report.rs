@@ -73,7 +73,17 @@ impl Records {
                 complete(&mut row, converted, output);
                 pictures = asset.map(|a| (a.path.clone(), output.to_path_buf()));
             }
-            (Outcome::Converted(_), None) => {}
+            (Outcome::Converted(_), None) | (Outcome::Kept(_), _) => {}
+            (Outcome::Ripped(ripped), _) => {
+                // The first page stands for the document.
+                if let Some(page) = ripped.done.first() {
+                    complete(&mut row, &page.converted, &page.output);
+                    pictures = asset.map(|a| (a.path.clone(), page.output.clone()));
+                }
+                row.seconds = ripped.elapsed.as_secs_f64();
+                row.warnings.extend(ripped.warnings.iter().cloned());
+                row.error = ripped.error().map(|error| error.to_string());
+            }
             (Outcome::Left(reason), _) => row.error = Some(reason.clone()),
             (Outcome::Failed(error), _) => row.error = Some(error.to_string()),
         }

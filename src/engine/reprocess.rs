@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::color::{ColorPolicy, Conversion};
+use super::documents::{self, Drawing, Order, Ripped, Wish};
 use super::original::Stamp;
 use super::pipeline::{self, Context, Converted, Recipe};
 use super::{batch, notice, resume, retry};
 use crate::catalog::{
-    Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, Handle, JobLog, JobRecord, Library, LogEntry,
-    LogPage, LogType, NewDerivative, NewMask, Settings, TaskOutcome,
+    Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, DerivedResult, Handle, JobLog, JobRecord, Library,
+    LogEntry, LogPage, LogType, NewDerivative, NewMask, Settings, TaskOutcome,
 };
 use crate::decode::Kind;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::job::{self, Job, ReprocessAssets};
 use crate::ops::color::{Builtin, Profile};
+use crate::rip;
 
 /// Results are recorded together: one transaction for so many assets …
 const COMMIT_ASSETS: usize = 64;
@@ -29,6 +31,8 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 pub struct RunOptions {
     /// Filter and file options; the job's own crop, knock-out, sharpening and colours are put in.
     pub recipe: Recipe,
+    /// Bounds on documents.
+    pub documents: rip::Limits,
     /// Start no further asset after the first failure.
     pub fail_fast: bool,
     /// Once it is set, assets in flight finish and no further one is started.
@@ -100,7 +104,7 @@ impl Planned {
     pub fn output(&self) -> Option<&Path> {
         match &self.action {
             Action::Convert { output, .. } => Some(output),
-            Action::Leave(_) | Action::Fail(_) => None,
+            Action::Rip(_) | Action::Keep { .. } | Action::Leave(_) | Action::Fail(_) => None,
         }
     }
 }
@@ -114,11 +118,40 @@ pub enum Action {
         crop: CropRule,
         /// The publish mark once the asset is done; `None` leaves it.
         publish: Option<bool>,
+        /// The original is a document, and this is how its first page is drawn; `None` for images.
+        page: Option<Drawing>,
     },
+    /// Pages of a document become assets.
+    Rip(Box<Order>),
+    /// The job asks for nothing to be made of it; the reason.
+    Keep { reason: String, publish: Option<bool> },
     /// The asset stays as it is; the reason.
     Leave(String),
     /// The asset cannot be worked on.
     Fail(Error),
+}
+
+/// What a job says about crops; what comes of it depends on the crop stored for each asset.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CropPlan {
+    crop: Option<job::Crop>,
+    preserve: bool,
+}
+
+impl CropPlan {
+    /// The crop for `asset`, and what its stored one becomes.
+    pub fn of(&self, asset: &Asset) -> (Option<pipeline::Crop>, CropRule) {
+        match self.crop {
+            Some(job::Crop::Manual(insets)) if !insets.is_zero() => {
+                (Some(pipeline::Crop::Insets(insets)), CropRule::Replace(CropOrigin::Manual))
+            }
+            Some(job::Crop::Auto(background)) => {
+                (Some(pipeline::Crop::Auto(background)), CropRule::Replace(CropOrigin::Automatic))
+            }
+            _ if self.preserve => (asset.crop.map(|crop| pipeline::Crop::Insets(crop.insets)), CropRule::Keep),
+            _ => (None, CropRule::Drop),
+        }
+    }
 }
 
 /// What the stored crop becomes.
@@ -136,6 +169,10 @@ pub enum CropRule {
 #[derive(Debug)]
 pub enum Outcome {
     Converted(Box<Converted>),
+    /// Complete or not: [`Ripped::error`] tells.
+    Ripped(Box<Ripped>),
+    /// Nothing was asked for; the reason.
+    Kept(String),
     Left(String),
     Failed(Error),
 }
@@ -262,9 +299,13 @@ pub fn run(
         context.lanes(),
         || halt.load(Ordering::Relaxed) || options.stop.load(Ordering::Relaxed),
         |planned| {
-            let outcome = work(planned, context, &options.stop);
+            let outcome = work(planned, &options.documents, context, &options.stop);
+            let failed = match &outcome {
+                Ok(Outcome::Ripped(ripped)) => ripped.error().is_some(),
+                other => other.is_err(),
+            };
             // Set by the lane itself, before it takes its next asset.
-            halt.fetch_or(options.fail_fast && outcome.is_err(), Ordering::Relaxed);
+            halt.fetch_or(options.fail_fast && failed, Ordering::Relaxed);
             outcome
         },
         |planned, result| {
@@ -274,6 +315,11 @@ pub fn run(
                     summary.converted += 1;
                     summary.pixels += converted.original.pixels();
                 }
+                Outcome::Ripped(ripped) => {
+                    summary.pixels += ripped.pixels();
+                    if ripped.error().is_none() { summary.converted += 1 } else { summary.failed += 1 }
+                }
+                Outcome::Kept(_) => summary.converted += 1,
                 Outcome::Left(_) => summary.left += 1,
                 Outcome::Failed(_) => summary.failed += 1,
             }
@@ -395,15 +441,81 @@ fn plan_asset(
         let error = Error::misuse(Stage::Catalog, "no asset has this handle; `reprise assets` lists those that exist");
         return Ok(Planned { action: Action::Fail(error.of(handle.as_str())), handle, asset: None });
     };
-    let action = if asset.kind.is_raster() {
-        convert_action(library, job, settings, options, &asset)
-    } else {
-        Action::Leave(format!(
+    let action = match documents::wish(job, asset.kind) {
+        Some(wish) => document_action(library, job, settings, options, &asset, wish)?,
+        None if asset.kind.is_raster() => convert_action(library, job, settings, options, &asset),
+        None => Action::Leave(format!(
             "{} files cannot be reprocessed by this version; the asset is left as it is",
             asset.kind.name()
-        ))
+        )),
     };
     Ok(Planned { handle, asset: Some(asset), action })
+}
+
+fn document_action(
+    library: &Library,
+    job: &ReprocessAssets,
+    settings: &Settings,
+    options: &RunOptions,
+    asset: &Asset,
+    wish: Wish,
+) -> Result<Action> {
+    if let Err(error) = check_unchanged(asset) {
+        return Ok(Action::Fail(error));
+    }
+    let publish = publish_mark(job, settings);
+    let recipe = |drawing: &documents::Drawing| Recipe {
+        clip_path: job.create_mask,
+        knockout: job.knockout,
+        unsharp: job.unsharp,
+        color: drawing.color_policy(&options.recipe.color),
+        ..options.recipe.clone()
+    };
+    let crop = CropPlan { crop: job.crop, preserve: job.preserve_crop };
+    let (drawing, extras) = match wish {
+        Wish::Keep => {
+            let reason = format!("process is None for {} files: kept as it is, nothing was ripped", asset.kind);
+            return Ok(Action::Keep { reason, publish });
+        }
+        // The preview of a page is the page.
+        Wish::Preview(drawing) if asset.originator.is_none() => {
+            let (crop, rule) = crop.of(asset);
+            return Ok(Action::Convert {
+                recipe: Box::new(Recipe { crop, ..recipe(&drawing) }),
+                output: library.derivative_path(asset),
+                crop: rule,
+                publish,
+                page: Some(drawing),
+            });
+        }
+        Wish::Preview(drawing) => (drawing, documents::Extras::default()),
+        Wish::Pages(drawing, extras) => (drawing, extras),
+    };
+    let (document, only) = match &asset.originator {
+        None => (asset.clone(), None),
+        Some(originator) => match library.asset(&originator.handle)? {
+            Some(document) => (document, Some(originator.number)),
+            None => return Ok(Action::Fail(Error::misuse(Stage::Catalog, "the document of this page is gone"))),
+        },
+    };
+    let recipe = recipe(&drawing);
+    Ok(Action::Rip(Box::new(Order {
+        document,
+        only,
+        drawing,
+        extras,
+        limits: options.documents.clone(),
+        recipe,
+        crop,
+        publish,
+        library: library.dir().to_owned(),
+    })))
+}
+
+/// The publish mark once an asset is done; `None` leaves it.
+fn publish_mark(job: &ReprocessAssets, settings: &Settings) -> Option<bool> {
+    let preserve = job.preserve_publish_state.unwrap_or(settings.retain_publish_state);
+    if preserve { None } else { job.ready_for_publish }
 }
 
 fn convert_action(
@@ -416,17 +528,7 @@ fn convert_action(
     if let Err(error) = check_unchanged(asset) {
         return Action::Fail(error);
     }
-    let (crop, rule) = match job.crop {
-        Some(job::Crop::Manual(insets)) if !insets.is_zero() => {
-            (Some(pipeline::Crop::Insets(insets)), CropRule::Replace(CropOrigin::Manual))
-        }
-        Some(job::Crop::Auto(background)) => {
-            (Some(pipeline::Crop::Auto(background)), CropRule::Replace(CropOrigin::Automatic))
-        }
-        _ if job.preserve_crop => (asset.crop.map(|crop| pipeline::Crop::Insets(crop.insets)), CropRule::Keep),
-        _ => (None, CropRule::Drop),
-    };
-    let preserve_mark = job.preserve_publish_state.unwrap_or(settings.retain_publish_state);
+    let (crop, rule) = CropPlan { crop: job.crop, preserve: job.preserve_crop }.of(asset);
     let recipe = Recipe {
         clip_path: job.create_mask,
         mask: job.create_mask.then(|| library.mask_path(asset)),
@@ -439,7 +541,8 @@ fn convert_action(
         recipe: Box::new(recipe),
         output: library.derivative_path(asset),
         crop: rule,
-        publish: if preserve_mark { None } else { job.ready_for_publish },
+        publish: publish_mark(job, settings),
+        page: None,
     }
 }
 
@@ -457,9 +560,15 @@ fn check_unchanged(asset: &Asset) -> Result<()> {
     Err(error.of(asset.path.display().to_string()))
 }
 
-fn work(planned: &Planned, context: &Context, stop: &AtomicBool) -> Result<Outcome> {
-    let (asset, recipe, output) = match (&planned.asset, &planned.action) {
-        (Some(asset), Action::Convert { recipe, output, .. }) => (asset, recipe, output),
+fn work(planned: &Planned, limits: &rip::Limits, context: &Context, stop: &AtomicBool) -> Result<Outcome> {
+    let (asset, recipe, output, page) = match (&planned.asset, &planned.action) {
+        (Some(asset), Action::Convert { recipe, output, page, .. }) => (asset, recipe, output, page),
+        (_, Action::Rip(order)) => {
+            let ripped = documents::rip(order, context)?;
+            check_unchanged(&order.document)?;
+            return Ok(Outcome::Ripped(Box::new(ripped)));
+        }
+        (_, Action::Keep { reason, .. }) => return Ok(Outcome::Kept(reason.clone())),
         (_, Action::Leave(reason)) => return Ok(Outcome::Left(reason.clone())),
         (_, Action::Fail(error)) => return Err(error.clone()),
         (None, Action::Convert { .. }) => unreachable!("only known assets are converted"),
@@ -467,8 +576,10 @@ fn work(planned: &Planned, context: &Context, stop: &AtomicBool) -> Result<Outco
     for folder in [Some(output), recipe.mask.as_ref()].into_iter().flatten().filter_map(|file| file.parent()) {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
     }
-    let (converted, overcome) =
-        retry::with_retries(&retry::PAUSES, stop, || pipeline::convert(&asset.path, output, recipe, context));
+    let (converted, overcome) = retry::with_retries(&retry::PAUSES, stop, || match page {
+        Some(drawing) => documents::preview(asset, drawing, limits, output, recipe, context),
+        None => pipeline::convert(&asset.path, output, recipe, context),
+    });
     let mut converted = converted?;
     converted.warnings.extend(overcome.iter().map(|error| format!("tried again after: {error}")));
     // What was read has to be what the catalog describes; the pipeline saw only that it did not change meanwhile.
@@ -516,32 +627,23 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
             }
             entries.push(end);
             AssetResult {
-                outcome: TaskOutcome::Success,
-                derivative: Some(NewDerivative {
-                    bytes: converted.written.bytes,
-                    width: converted.size.width,
-                    height: converted.size.height,
-                    levels: converted.written.levels as u32,
-                    compression: converted.written.compression.to_string(),
-                    hash: None,
-                    source_hash: asset.hash,
-                }),
+                derivative: Some(new_derivative(converted, asset)),
                 mask: converted.cutout.as_ref().and_then(|cutout| cutout.mask.as_ref()).map(|mask| NewMask {
                     bytes: mask.bytes,
                     width: converted.original.width,
                     height: converted.original.height,
                     source_hash: asset.hash,
                 }),
-                crop: match (crop, converted.crop) {
-                    (CropRule::Keep, _) => CropChange::Keep,
-                    (CropRule::Replace(origin), Some(insets)) => {
-                        CropChange::Set(StoredCrop { insets, origin: *origin })
-                    }
-                    (CropRule::Replace(_), None) | (CropRule::Drop, _) => CropChange::Clear,
-                },
+                crop: crop_change(*crop, converted),
                 publish: *publish,
-                entries,
+                ..AssetResult::without_change(TaskOutcome::Success, entries)
             }
+        }
+        (Outcome::Ripped(ripped), _, Action::Rip(order)) => ripped_result(ripped, order, begin, end),
+        (Outcome::Kept(reason), _, Action::Keep { publish, .. }) => {
+            let kept = LogEntry::new(LogType::FileProgress, reason.clone());
+            let entries = vec![begin, kept, end];
+            AssetResult { publish: *publish, ..AssetResult::without_change(TaskOutcome::Success, entries) }
         }
         (Outcome::Left(reason), ..) => {
             let left = LogEntry::new(LogType::UploadWarning, reason.clone());
@@ -549,9 +651,78 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
         }
         (Outcome::Failed(error), ..) => {
             let failed = LogEntry::new(LogType::ReoptimizeFailure, error.to_string());
-            AssetResult::without_change(TaskOutcome::Failure, vec![begin, failed, end])
+            let mut entries = vec![begin, failed, end];
+            if matches!(planned.action, Action::Rip(_)) {
+                entries.insert(1, LogEntry::new(LogType::PdfRipError, "the document could not be opened"));
+            }
+            AssetResult::without_change(TaskOutcome::Failure, entries)
         }
-        (Outcome::Converted(_), ..) => unreachable!("only a planned conversion converts"),
+        (Outcome::Converted(_) | Outcome::Ripped(_) | Outcome::Kept(_), ..) => {
+            unreachable!("an outcome is that of its action")
+        }
+    }
+}
+
+fn ripped_result(ripped: &Ripped, order: &Order, begin: LogEntry, end: LogEntry) -> AssetResult {
+    let mut entries = vec![begin, LogEntry::new(LogType::BeginPdfRip, format!("{} pages", ripped.pages))];
+    for page in &ripped.done {
+        let mut entry = LogEntry::new(LogType::FileProgress, format!("page {}: {}", page.number, page.converted))
+            .about(&page.asset);
+        for warning in &page.converted.warnings {
+            entry = entry.with(LogType::UploadWarning, warning.clone());
+        }
+        entries.push(entry);
+    }
+    for (number, error) in &ripped.failed {
+        entries.push(LogEntry::new(LogType::PdfRipError, format!("page {number}: {error}")));
+    }
+    let (log_type, text, outcome) = match ripped.error() {
+        None => (LogType::ReoptimizeSuccess, ripped.to_string(), TaskOutcome::Success),
+        Some(error) => (LogType::ReoptimizeFailure, error.to_string(), TaskOutcome::Failure),
+    };
+    let mut done = LogEntry::new(log_type, text);
+    for warning in &ripped.warnings {
+        done = done.with(LogType::UploadWarning, warning.clone());
+    }
+    entries.push(done);
+    let updated = ripped.done.iter().filter(|page| page.asset.derivative.is_some()).count();
+    if updated > 0 {
+        entries.push(LogEntry::new(LogType::FileUpdated, format!("{updated} page images replace earlier ones")));
+    }
+    entries.push(end);
+    let derived = ripped.done.iter().map(|page| DerivedResult {
+        handle: page.asset.handle.clone(),
+        derivative: new_derivative(&page.converted, &order.document),
+        crop: crop_change(page.crop, &page.converted),
+        publish: order.publish,
+        words: page.words.clone(),
+        image_maps: page.image_maps.clone(),
+    });
+    AssetResult {
+        publish: if outcome == TaskOutcome::Success { order.publish } else { None },
+        derived: derived.collect(),
+        ecatalog: ripped.ecatalog.clone(),
+        ..AssetResult::without_change(outcome, entries)
+    }
+}
+
+fn new_derivative(converted: &Converted, original: &Asset) -> NewDerivative {
+    NewDerivative {
+        bytes: converted.written.bytes,
+        width: converted.size.width,
+        height: converted.size.height,
+        levels: converted.written.levels as u32,
+        compression: converted.written.compression.to_string(),
+        hash: None,
+        source_hash: original.hash,
+    }
+}
+
+fn crop_change(rule: CropRule, converted: &Converted) -> CropChange {
+    match (rule, converted.crop) {
+        (CropRule::Keep, _) => CropChange::Keep,
+        (CropRule::Replace(origin), Some(insets)) => CropChange::Set(StoredCrop { insets, origin }),
+        (CropRule::Replace(_), None) | (CropRule::Drop, _) => CropChange::Clear,
     }
 }
 
@@ -573,9 +744,6 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
         "execSchedule is not kept, the job runs once, now; schedules are not run",
     );
     note(reprocess.photoshop.is_some(), "photoshopOptions: Photoshop files are not reprocessed");
-    note(reprocess.post_script.is_some(), "postScriptOptions: PostScript files are not reprocessed");
-    note(reprocess.pdf.is_some(), "pdfOptions: PDF files are not reprocessed");
-    note(reprocess.illustrator.is_some(), "illustratorOptions: Illustrator files are not reprocessed");
     note(reprocess.in_design.is_some(), "inDesignOptions: InDesign files are not reprocessed");
     note(reprocess.media.is_some(), "mediaOptions: video and audio files are not reprocessed");
     note(!reprocess.auto_sets.is_empty(), "autoSetCreationOptions: sets are not made");
@@ -596,6 +764,8 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
 /// # Errors
 /// As the conversion would give them.
 pub fn rehearse(planned: &Planned) -> Result<()> {
-    let (Some(asset), Action::Convert { recipe, .. }) = (&planned.asset, &planned.action) else { return Ok(()) };
+    let (Some(asset), Action::Convert { recipe, page: None, .. }) = (&planned.asset, &planned.action) else {
+        return Ok(());
+    };
     pipeline::rehearse(&asset.path, recipe)
 }

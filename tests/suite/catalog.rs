@@ -57,12 +57,11 @@ fn derivative(asset: &Asset) -> NewDerivative {
 
 fn success(asset: &Asset) -> AssetResult {
     AssetResult {
-        outcome: TaskOutcome::Success,
         derivative: Some(derivative(asset)),
-        mask: None,
-        crop: CropChange::Keep,
-        publish: None,
-        entries: vec![LogEntry::new(LogType::ReoptimizeSuccess, "processed")],
+        ..AssetResult::without_change(
+            TaskOutcome::Success,
+            vec![LogEntry::new(LogType::ReoptimizeSuccess, "processed")],
+        )
     }
 }
 
@@ -477,6 +476,7 @@ mod assets {
                 "current": true,
                 "updated": asset.mask.as_ref().unwrap().updated.to_string(),
             },
+            "originator": null,
         });
         assert_eq!(json, expected);
     }

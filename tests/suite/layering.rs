@@ -17,10 +17,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("job", &["ops", "geometry", "error"]),
     ("catalog", &["decode", "geometry", "error"]),
     ("external", &["error"]),
+    ("rip", &["external", "decode", "pixel", "geometry", "limits", "error"]),
     ("report", &["pixel", "geometry", "error"]),
     (
         "engine",
-        &["job", "catalog", "decode", "encode", "ops", "gpu", "jpeg", "report", "pixel", "geometry", "limits", "error"],
+        &[
+            "job", "catalog", "decode", "encode", "ops", "gpu", "jpeg", "rip", "report", "pixel", "geometry", "limits",
+            "error",
+        ],
     ),
 ];
 

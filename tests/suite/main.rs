@@ -5,6 +5,7 @@ mod cli;
 mod clip_mask;
 mod color;
 mod decode;
+mod documents;
 mod end_to_end;
 mod golden;
 mod hostile;

@@ -1,0 +1,274 @@
+//! Derived assets: page images, layers and the like, made of an asset that was taken in; and what is known of pages.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Serialize, Serializer};
+
+use super::asset::{self, Asset, nanoseconds, unknown_asset};
+use super::finish::{self, CropChange, NewDerivative};
+use super::handle::{Handle, HandleKind};
+use super::names::named_enum;
+use super::store::Library;
+use crate::error::{Error, Result, Stage};
+
+named_enum! {
+    /// What makes derived assets.
+    DerivingEngine {
+        /// Pages of PDF, PostScript and Illustrator documents.
+        PostScriptRip,
+        /// Layers of Photoshop documents.
+        PhotoshopLayers,
+        /// Anything else that one image is made of another by.
+        ImageConvert,
+    }
+}
+
+/// What a derived asset was made of, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Originator {
+    pub handle: Handle,
+    /// The number in the originator's handle.
+    #[serde(skip)]
+    pub id: i64,
+    pub engine: DerivingEngine,
+    /// Page or layer, from 1.
+    pub number: u32,
+    /// The parameters that made it, a JSON object.
+    #[serde(serialize_with = "json")]
+    pub parameters: String,
+}
+
+/// A derived asset about to be made, or made anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDerived {
+    pub engine: DerivingEngine,
+    /// Page or layer, from 1.
+    pub number: u32,
+    /// Given once; an asset that exists keeps its name.
+    pub name: String,
+    /// A JSON object.
+    pub parameters: String,
+}
+
+/// A rectangle in pixels of an image; right and bottom are outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PixelBox {
+    pub left: u32,
+    pub top: u32,
+    pub right: u32,
+    pub bottom: u32,
+}
+
+/// A word on a page image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PageWord {
+    pub word: String,
+    #[serde(flatten)]
+    pub place: PixelBox,
+}
+
+/// A rectangle of an image that leads somewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageMap {
+    #[serde(flatten)]
+    pub place: PixelBox,
+    pub action: MapAction,
+}
+
+/// Where a rectangle of an image leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MapAction {
+    Uri(String),
+    /// The image of another page.
+    Asset(Handle),
+}
+
+/// What became of a derived asset; recorded with the result of its originator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DerivedResult {
+    /// As given by [`Library::derive`].
+    pub handle: Handle,
+    pub derivative: NewDerivative,
+    pub crop: CropChange,
+    /// The publish mark from now on; `None` leaves it as it is.
+    pub publish: Option<bool>,
+    /// Replace those on record.
+    pub words: Vec<PageWord>,
+    pub image_maps: Vec<ImageMap>,
+}
+
+/// The pages of a document in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ECatalog {
+    pub name: String,
+    pub pages: Vec<Handle>,
+}
+
+impl Library {
+    /// The handle of the derived asset with this engine and number: the one it has had since it was first made, or
+    /// that of a new asset.
+    ///
+    /// # Errors
+    /// `Misuse` when there is no such originator, or when it is itself derived.
+    pub fn derive(&mut self, originator: &Handle, new: &NewDerived) -> Result<Handle> {
+        let now = nanoseconds(Timestamp::now());
+        let transaction = self.begin()?;
+        let originator_id = originator.id(HandleKind::Asset).ok_or_else(|| unknown_asset(originator))?;
+        let known: Option<i64> = transaction
+            .prepare_cached(
+                "SELECT asset_id FROM derived_assets WHERE originator_id = ? AND engine = ? AND number = ?",
+            )?
+            .query_row(params![originator_id, new.engine, new.number], |row| row.get(0))
+            .optional()?;
+        let id = match known {
+            Some(id) => {
+                transaction
+                    .prepare_cached("UPDATE derived_assets SET parameters = ? WHERE asset_id = ?")?
+                    .execute(params![new.parameters, id])?;
+                id
+            }
+            None => {
+                let has_original = transaction
+                    .prepare_cached("SELECT 1 FROM originals WHERE asset_id = ?")?
+                    .exists([originator_id])?;
+                if !has_original {
+                    return Err(Error::misuse(Stage::Catalog, "only an asset that was taken in has derived assets")
+                        .of(originator.as_str()));
+                }
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO assets (name, kind, ready_for_publish, created_ns, updated_ns)
+                         SELECT ?1, kind, ready_for_publish, ?2, ?2 FROM assets WHERE id = ?3",
+                    )?
+                    .execute(params![new.name, now, originator_id])?;
+                let id = transaction.last_insert_rowid();
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO derived_assets (asset_id, originator_id, engine, number, parameters)
+                         VALUES (?, ?, ?, ?, ?)",
+                    )?
+                    .execute(params![id, originator_id, new.engine, new.number, new.parameters])?;
+                id
+            }
+        };
+        transaction.commit()?;
+        Ok(Handle::new(HandleKind::Asset, id))
+    }
+
+    /// The assets derived from `originator` by `engine`, in the order of their numbers.
+    pub fn derived(&self, originator: &Handle, engine: DerivingEngine) -> Result<Vec<Asset>> {
+        let Some(id) = originator.id(HandleKind::Asset) else { return Ok(Vec::new()) };
+        self.query_assets("WHERE g.originator_id = ? AND g.engine = ? ORDER BY g.number", params![id, engine])
+    }
+
+    /// The words on record for a page image, in reading order.
+    pub fn page_words(&self, asset: &Handle) -> Result<Vec<PageWord>> {
+        let Some(id) = asset.id(HandleKind::Asset) else { return Ok(Vec::new()) };
+        let mut statement = self.connection().prepare_cached(
+            "SELECT box_left, box_top, box_right, box_bottom, word FROM page_words WHERE asset_id = ? ORDER BY position",
+        )?;
+        let words = statement.query_map([id], |row| Ok(PageWord { place: read_box(row)?, word: row.get(4)? }))?;
+        Ok(words.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The image map on record for an image.
+    pub fn image_maps(&self, asset: &Handle) -> Result<Vec<ImageMap>> {
+        let Some(id) = asset.id(HandleKind::Asset) else { return Ok(Vec::new()) };
+        let mut statement = self.connection().prepare_cached(
+            "SELECT box_left, box_top, box_right, box_bottom, uri, target_id FROM image_maps
+             WHERE asset_id = ? ORDER BY position",
+        )?;
+        let maps = statement.query_map([id], |row| {
+            let action = match row.get::<_, Option<String>>(4)? {
+                Some(uri) => MapAction::Uri(uri),
+                None => MapAction::Asset(Handle::new(HandleKind::Asset, row.get(5)?)),
+            };
+            Ok(ImageMap { place: read_box(row)?, action })
+        })?;
+        Ok(maps.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The eCatalog made of a document, if there is one.
+    pub fn ecatalog(&self, originator: &Handle) -> Result<Option<ECatalog>> {
+        let Some(id) = originator.id(HandleKind::Asset) else { return Ok(None) };
+        let name = self
+            .connection()
+            .prepare_cached("SELECT name FROM ecatalogs WHERE originator_id = ?")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        let Some(name) = name else { return Ok(None) };
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT asset_id FROM ecatalog_pages WHERE originator_id = ? ORDER BY position")?;
+        let pages = statement.query_map([id], |row| Ok(Handle::new(HandleKind::Asset, row.get(0)?)))?;
+        Ok(Some(ECatalog { name, pages: pages.collect::<rusqlite::Result<_>>()? }))
+    }
+}
+
+fn read_box(row: &rusqlite::Row<'_>) -> rusqlite::Result<PixelBox> {
+    Ok(PixelBox { left: row.get(0)?, top: row.get(1)?, right: row.get(2)?, bottom: row.get(3)? })
+}
+
+/// Records a derived asset; whether it had a derivative before.
+pub(super) fn write_result(connection: &Connection, result: &DerivedResult, now: Timestamp) -> Result<bool> {
+    let asset: Option<(i64, String)> = match result.handle.id(HandleKind::Asset) {
+        None => None,
+        Some(id) => connection
+            .prepare_cached(
+                "SELECT a.id, a.name FROM assets a JOIN derived_assets g ON g.asset_id = a.id WHERE a.id = ?",
+            )?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?,
+    };
+    let (id, name) = asset.ok_or_else(|| unknown_asset(&result.handle))?;
+    let updated = finish::write_derivative(connection, id, &name, &result.derivative, now)?;
+    finish::write_crop(connection, id, result.crop)?;
+    finish::touch(connection, id, result.publish, now)?;
+    connection.prepare_cached("DELETE FROM page_words WHERE asset_id = ?")?.execute([id])?;
+    let mut insert = connection.prepare_cached("INSERT INTO page_words VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+    for (position, PageWord { word, place: b }) in result.words.iter().enumerate() {
+        insert.execute(params![id, position as i64, word, b.left, b.top, b.right, b.bottom])?;
+    }
+    connection.prepare_cached("DELETE FROM image_maps WHERE asset_id = ?")?.execute([id])?;
+    let mut insert = connection.prepare_cached("INSERT INTO image_maps VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
+    for (position, ImageMap { place: b, action }) in result.image_maps.iter().enumerate() {
+        let (uri, target) = match action {
+            MapAction::Uri(uri) => (Some(uri), None),
+            MapAction::Asset(asset) => (None, Some(asset.id(HandleKind::Asset).ok_or_else(|| unknown_asset(asset))?)),
+        };
+        insert.execute(params![id, position as i64, b.left, b.top, b.right, b.bottom, uri, target])?;
+    }
+    Ok(updated)
+}
+
+/// Replaces the eCatalog of the asset with number `originator_id`, if there is one.
+pub(super) fn write_ecatalog(
+    connection: &Connection,
+    originator_id: i64,
+    ecatalog: &ECatalog,
+    now: Timestamp,
+) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO ecatalogs (originator_id, name, updated_ns) VALUES (?, ?, ?)
+             ON CONFLICT DO UPDATE SET name = excluded.name, updated_ns = excluded.updated_ns",
+        )?
+        .execute(params![originator_id, ecatalog.name, nanoseconds(now)])?;
+    connection.prepare_cached("DELETE FROM ecatalog_pages WHERE originator_id = ?")?.execute([originator_id])?;
+    let mut insert = connection.prepare_cached("INSERT INTO ecatalog_pages VALUES (?, ?, ?)")?;
+    for (position, page) in ecatalog.pages.iter().enumerate() {
+        let id = page.id(HandleKind::Asset).ok_or_else(|| asset::unknown_asset(page))?;
+        insert.execute(params![originator_id, position as i64, id])?;
+    }
+    Ok(())
+}
+
+/// JSON that is stored as text, as JSON.
+fn json<S: Serializer>(text: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value) => value.serialize(serializer),
+        Err(_) => serializer.serialize_str(text),
+    }
+}

@@ -1,0 +1,16 @@
+//! The hidden command that draws pages of one document for another process of this program.
+
+use std::io;
+use std::path::Path;
+
+use reprise::error::{Error, Result, Stage};
+use reprise::rip::worker;
+
+use super::Verdict;
+use super::output;
+
+pub fn serve(document: &Path) -> Result<Verdict> {
+    worker::serve(document, io::stdin().lock(), output::pipe())
+        .map(|()| Verdict::AllGood)
+        .map_err(|e| Error::io(Stage::Decode, document, e))
+}
