@@ -278,6 +278,9 @@ fn is_pdf(path: &Path) -> Result<bool> {
     Ok(head.windows(5).take(1024).any(|window| window == b"%PDF-"))
 }
 
+/// The number of a page, from 1, and what ripping it gave.
+type NumberedPage = (u32, Result<(Page, PageContent)>);
+
 /// A document while its pages are done.
 struct Work<'a> {
     asset: &'a Asset,
@@ -287,7 +290,7 @@ struct Work<'a> {
     /// The number of the next page to be done.
     next: AtomicU32,
     stop: AtomicBool,
-    results: Mutex<Vec<(u32, Result<(Page, PageContent)>)>>,
+    results: Mutex<Vec<NumberedPage>>,
 }
 
 impl Work<'_> {
