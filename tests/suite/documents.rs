@@ -72,7 +72,7 @@ impl Pdf {
         let start = text.len();
         write!(text, "xref\n0 {}\n0000000000 65535 f \n", offsets.len() + 1).unwrap();
         for offset in &offsets {
-            write!(text, "{offset:010} 00000 n \n").unwrap();
+            writeln!(text, "{offset:010} 00000 n ").unwrap();
         }
         let (size, more) = (offsets.len() + 1, &self.trailer);
         write!(text, "trailer << /Size {size} /Root 1 0 R {more} >>\nstartxref\n{start}\n%%EOF\n").unwrap();
