@@ -13,6 +13,8 @@ need_test_python
 # With these set, a test that finds its tool or the adapter missing fails instead of being skipped.
 export REQUIRE_GPU=1 REPRISE_REQUIRE_TOOLS=1
 export REPRISE_TEST_PYTHON=$DEPS/venv/bin/python
+# Mesa's device-selection layer complains on standard error where there is no desktop session.
+export NODEVICE_SELECT=1
 # Found without this too, unless cargo builds outside the checkout.
 export REPRISE_PDFIUM=$DEPS/pdfium
 
