@@ -5,6 +5,7 @@ set -euo pipefail
 
 need_build_tools
 need_pdfium
+need_packages ghostscript ffmpeg
 
 say "Building reprise (a few minutes the first time)"
 cargo build --release --locked

@@ -6,7 +6,7 @@ set -euo pipefail
 need_build_tools
 # Mesa's software Vulkan runs the shaders without a GPU; the others are programs that reopen what reprise writes.
 need_packages libvulkan1 mesa-vulkan-drivers libtiff-tools openslide-tools libimage-exiftool-perl imagemagick \
-    poppler-utils ghostscript
+    poppler-utils ghostscript ffmpeg
 need_pdfium
 need_test_python
 

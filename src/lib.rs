@@ -14,6 +14,7 @@ pub mod gpu;
 pub mod job;
 pub mod jpeg;
 pub mod limits;
+pub mod media;
 pub mod ops;
 pub mod pixel;
 pub mod report;

@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use super::derived::Originator;
 use super::handle::{Handle, HandleKind};
 use super::names::named_enum;
+use super::rendition::{Rendition, RenditionFile};
 use super::store::{DOCUMENTS, Library, MASKS, PYRAMIDS};
 use crate::decode::Kind;
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -154,6 +155,9 @@ pub struct Asset {
     pub crop: Option<Crop>,
     pub derivative: Option<Derivative>,
     pub mask: Option<Mask>,
+    /// The encoded file, where it is a rendition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rendition: Option<Rendition>,
     /// What it was made of, where it is derived: path, size, time and hash are then those of that asset.
     pub originator: Option<Originator>,
 }
@@ -177,15 +181,17 @@ pub struct AssetFilter {
     pub limit: Option<u64>,
 }
 
-/// The word that the job log uses for assets of a kind; what is derived is an image, whatever it was made of.
+/// The word that the job log uses for assets of a kind; what is derived is an image, whatever it was made of, unless
+/// it plays.
 pub(super) fn asset_type(kind: Kind, derived: bool) -> &'static str {
     match kind {
+        Kind::Video => "Video",
+        Kind::Audio => "NoType",
         _ if derived => "MasterImage",
         Kind::Jpeg | Kind::Png | Kind::Tiff | Kind::Gif | Kind::Bmp | Kind::WebP | Kind::Photoshop => "MasterImage",
         Kind::Pdf => "Pdf",
-        Kind::Video => "Video",
         Kind::IccProfile => "IccProfile",
-        Kind::PostScript | Kind::Illustrator | Kind::InDesign | Kind::Audio | Kind::Unknown => "NoType",
+        Kind::PostScript | Kind::Illustrator | Kind::InDesign | Kind::Unknown => "NoType",
     }
 }
 
@@ -312,6 +318,24 @@ impl Library {
                 updated: timestamp(row.get("mask_updated_ns")?),
             }),
         };
+        let rendition = match row.get::<_, Option<String>>("rendition_path")? {
+            None => None,
+            Some(path) => Some(Rendition {
+                path: self.inside(&path)?,
+                file: RenditionFile {
+                    bytes: get_u64(row, "rendition_bytes")?,
+                    video_codec: row.get("video_codec")?,
+                    audio_codec: row.get("audio_codec")?,
+                    width: row.get("rendition_width")?,
+                    height: row.get("rendition_height")?,
+                    duration_ms: get_optional_u64(row, "duration_ms")?,
+                    bits_per_second: get_optional_u64(row, "bits_per_second")?,
+                    adaptive: row.get("adaptive")?,
+                },
+                current: row.get::<_, StoredHash>("rendition_source_hash")?.0 == hash,
+                updated: timestamp(row.get("rendition_updated_ns")?),
+            }),
+        };
         let crop = match row.get::<_, Option<CropOrigin>>("origin")? {
             None => None,
             Some(origin) => Some(Crop {
@@ -342,6 +366,7 @@ impl Library {
             crop,
             derivative,
             mask,
+            rendition,
             originator: match row.get::<_, Option<i64>>("originator_id")? {
                 None => None,
                 Some(id) => Some(Originator {
@@ -381,13 +406,17 @@ const SELECT_ASSET: &str = "
            d.updated_ns AS derivative_updated_ns,
            m.path AS mask_path, m.size_bytes AS mask_bytes, m.width AS mask_width, m.height AS mask_height,
            m.source_hash AS mask_source_hash, m.updated_ns AS mask_updated_ns,
-           g.originator_id, g.engine, g.number, g.parameters
+           g.originator_id, g.engine, g.number, g.parameters,
+           r.path AS rendition_path, r.size_bytes AS rendition_bytes, r.video_codec, r.audio_codec,
+           r.width AS rendition_width, r.height AS rendition_height, r.duration_ms, r.bits_per_second, r.adaptive,
+           r.source_hash AS rendition_source_hash, r.updated_ns AS rendition_updated_ns
     FROM assets a
     LEFT JOIN derived_assets g ON g.asset_id = a.id
     JOIN originals o ON o.asset_id = coalesce(g.originator_id, a.id)
     LEFT JOIN crops c ON c.asset_id = a.id
     LEFT JOIN derivatives d ON d.asset_id = a.id
-    LEFT JOIN masks m ON m.asset_id = a.id";
+    LEFT JOIN masks m ON m.asset_id = a.id
+    LEFT JOIN rendition_files r ON r.asset_id = a.id";
 
 /// Iterator of [`Library::assets`]. Ends after the first error.
 #[derive(Debug)]
@@ -545,7 +574,7 @@ pub(super) fn plan_path(folder: &str, id: i64, name: &str) -> String {
     plan_file(folder, id, name, "tif")
 }
 
-fn plan_file(folder: &str, id: i64, name: &str, ending: &str) -> String {
+pub(super) fn plan_file(folder: &str, id: i64, name: &str, ending: &str) -> String {
     let stem = safe_stem(name);
     let dash = if stem.is_empty() { "" } else { "-" };
     format!("{folder}/{:04}/{id}{dash}{stem}.{ending}", id / 1000)
@@ -586,6 +615,10 @@ pub(super) fn get_u64(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     let index = row.as_ref().column_index(column)?;
     let value: i64 = row.get(index)?;
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, value))
+}
+
+fn get_optional_u64(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<u64>> {
+    if row.get::<_, Option<i64>>(column)?.is_none() { Ok(None) } else { get_u64(row, column).map(Some) }
 }
 
 /// A path as text, or as a blob of its bytes where it is not UTF-8.
@@ -670,7 +703,7 @@ pub(super) fn optional_text<T: std::fmt::Display, S: Serializer>(
 }
 
 /// JSON has no way to write bytes that are not UTF-8; they are shown as replacement characters.
-fn lossy<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(super) fn lossy<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 

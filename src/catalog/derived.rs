@@ -18,6 +18,8 @@ named_enum! {
         PostScriptRip,
         /// Layers of Photoshop documents.
         PhotoshopLayers,
+        /// Renditions of video and audio.
+        VideoEncode,
         /// Anything else that one image is made of another by.
         ImageConvert,
     }
@@ -113,46 +115,8 @@ impl Library {
     /// # Errors
     /// `Misuse` when there is no such originator, or when it is itself derived.
     pub fn derive(&mut self, originator: &Handle, new: &NewDerived) -> Result<Handle> {
-        let now = nanoseconds(Timestamp::now());
         let transaction = self.begin()?;
-        let originator_id = originator.id(HandleKind::Asset).ok_or_else(|| unknown_asset(originator))?;
-        let known: Option<i64> = transaction
-            .prepare_cached(
-                "SELECT asset_id FROM derived_assets WHERE originator_id = ? AND engine = ? AND number = ?",
-            )?
-            .query_row(params![originator_id, new.engine, new.number], |row| row.get(0))
-            .optional()?;
-        let id = match known {
-            Some(id) => {
-                transaction
-                    .prepare_cached("UPDATE derived_assets SET parameters = ? WHERE asset_id = ?")?
-                    .execute(params![new.parameters, id])?;
-                id
-            }
-            None => {
-                let has_original = transaction
-                    .prepare_cached("SELECT 1 FROM originals WHERE asset_id = ?")?
-                    .exists([originator_id])?;
-                if !has_original {
-                    return Err(Error::misuse(Stage::Catalog, "only an asset that was taken in has derived assets")
-                        .of(originator.as_str()));
-                }
-                transaction
-                    .prepare_cached(
-                        "INSERT INTO assets (name, kind, ready_for_publish, created_ns, updated_ns)
-                         SELECT ?1, kind, ready_for_publish, ?2, ?2 FROM assets WHERE id = ?3",
-                    )?
-                    .execute(params![new.name, now, originator_id])?;
-                let id = transaction.last_insert_rowid();
-                transaction
-                    .prepare_cached(
-                        "INSERT INTO derived_assets (asset_id, originator_id, engine, number, parameters)
-                         VALUES (?, ?, ?, ?, ?)",
-                    )?
-                    .execute(params![id, originator_id, new.engine, new.number, new.parameters])?;
-                id
-            }
-        };
+        let id = derive_in(&transaction, originator, new)?;
         transaction.commit()?;
         Ok(Handle::new(HandleKind::Asset, id))
     }
@@ -205,6 +169,47 @@ impl Library {
         let pages = statement.query_map([id], |row| Ok(Handle::new(HandleKind::Asset, row.get(0)?)))?;
         Ok(Some(ECatalog { name, pages: pages.collect::<rusqlite::Result<_>>()? }))
     }
+}
+
+/// The number of the derived asset with this engine and number; it is made if there is none.
+pub(super) fn derive_in(connection: &Connection, originator: &Handle, new: &NewDerived) -> Result<i64> {
+    let now = nanoseconds(Timestamp::now());
+    let originator_id = originator.id(HandleKind::Asset).ok_or_else(|| unknown_asset(originator))?;
+    let known: Option<i64> = connection
+        .prepare_cached("SELECT asset_id FROM derived_assets WHERE originator_id = ? AND engine = ? AND number = ?")?
+        .query_row(params![originator_id, new.engine, new.number], |row| row.get(0))
+        .optional()?;
+    let id = match known {
+        Some(id) => {
+            connection
+                .prepare_cached("UPDATE derived_assets SET parameters = ? WHERE asset_id = ?")?
+                .execute(params![new.parameters, id])?;
+            id
+        }
+        None => {
+            let has_original =
+                connection.prepare_cached("SELECT 1 FROM originals WHERE asset_id = ?")?.exists([originator_id])?;
+            if !has_original {
+                return Err(Error::misuse(Stage::Catalog, "only an asset that was taken in has derived assets")
+                    .of(originator.as_str()));
+            }
+            connection
+                .prepare_cached(
+                    "INSERT INTO assets (name, kind, ready_for_publish, created_ns, updated_ns)
+                     SELECT ?1, kind, ready_for_publish, ?2, ?2 FROM assets WHERE id = ?3",
+                )?
+                .execute(params![new.name, now, originator_id])?;
+            let id = connection.last_insert_rowid();
+            connection
+                .prepare_cached(
+                    "INSERT INTO derived_assets (asset_id, originator_id, engine, number, parameters)
+                     VALUES (?, ?, ?, ?, ?)",
+                )?
+                .execute(params![id, originator_id, new.engine, new.number, new.parameters])?;
+            id
+        }
+    };
+    Ok(id)
 }
 
 fn read_box(row: &rusqlite::Row<'_>) -> rusqlite::Result<PixelBox> {

@@ -9,6 +9,7 @@ use super::asset::{self, Crop, StoredHash, asset_type, nanoseconds, plan_path, t
 use super::derived::{self, DerivedResult, ECatalog};
 use super::handle::{Handle, HandleKind};
 use super::joblog::{self, LogEntry, Severity, TaskOutcome, TaskState};
+use super::rendition::{self, RenditionResult, VideoSet};
 use super::store::{Library, MASKS, PYRAMIDS};
 use crate::error::{Error, Result, Stage};
 
@@ -63,6 +64,12 @@ pub struct AssetResult {
     pub derived: Vec<DerivedResult>,
     /// Replaces the eCatalog made of it; `None` leaves the one there is.
     pub ecatalog: Option<ECatalog>,
+    /// What it was encoded to.
+    pub renditions: Vec<RenditionResult>,
+    /// Replaces its adaptive set; `None` leaves the one there is.
+    pub video_set: Option<VideoSet>,
+    /// The work was cut short: what it came to is recorded, but the task is not done, so that the job comes back to it.
+    pub unfinished: bool,
     /// Entries for the job log. Those that name no asset get this one.
     pub entries: Vec<LogEntry>,
 }
@@ -78,6 +85,9 @@ impl AssetResult {
             publish: None,
             derived: Vec::new(),
             ecatalog: None,
+            renditions: Vec::new(),
+            video_set: None,
+            unfinished: false,
             entries,
         }
     }
@@ -89,6 +99,8 @@ impl AssetResult {
             || self.publish.is_some()
             || !self.derived.is_empty()
             || self.ecatalog.is_some()
+            || !self.renditions.is_empty()
+            || self.video_set.is_some()
     }
 
     fn warns(&self) -> bool {
@@ -198,6 +210,12 @@ fn finish_one(
         if let Some(ecatalog) = &result.ecatalog {
             derived::write_ecatalog(connection, *id, ecatalog, now)?;
         }
+        for rendition in &result.renditions {
+            updated |= rendition::write_result(connection, rendition, now)?;
+        }
+        if let Some(set) = &result.video_set {
+            rendition::write_video_set(connection, *id, set, now)?;
+        }
     }
     for entry in &result.entries {
         let mut entry = entry.clone();
@@ -209,6 +227,9 @@ fn finish_one(
             }
         }
         joblog::insert_entry(connection, job_id, &entry)?;
+    }
+    if result.unfinished {
+        return Ok(());
     }
     let warned = result.warns();
     finish_task(connection, job_id, handle, TaskResult { outcome: result.outcome, warned, updated }, now, change)

@@ -9,6 +9,7 @@
 //! LIB/masks/NNNN/…          masks of clipping paths, likewise
 //! LIB/reports/…             pages about jobs
 //! LIB/documents/NNNN/…      what is known of the pages of documents, as JSON
+//! LIB/renditions/NNNN/…     encodings of video and audio
 //! ```
 //!
 //! Originals stay where they are; the catalog records their absolute path, size, time of change and content hash.
@@ -22,6 +23,7 @@ mod handle;
 mod joblog;
 mod names;
 mod project;
+mod rendition;
 mod resume;
 mod schema;
 mod store;
@@ -36,5 +38,6 @@ pub use joblog::{
     JobLog, JobRecord, JobState, LogAux, LogEntry, LogPage, LogType, Severity, Task, TaskOutcome, TaskState,
 };
 pub use project::Project;
+pub use rendition::{NewRendition, Rendition, RenditionFile, RenditionResult, VideoSet};
 pub use resume::{FileOwner, JobRequest};
 pub use store::{Library, RunLock, Settings, is_own_file};

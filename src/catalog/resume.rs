@@ -80,24 +80,28 @@ impl Library {
         Ok(())
     }
 
-    /// Forgets the derivatives of `assets`, so that the next job makes them as if for the first time. Touches no file.
+    /// Forgets the derivatives and encoded files of `assets`, so that the next job makes them as if for the first time. Touches no file.
     pub fn forget_derivatives<'a>(&mut self, assets: impl IntoIterator<Item = &'a Handle>) -> Result<()> {
         let transaction = self.begin()?;
         for asset in assets {
             let id = asset.id(HandleKind::Asset).ok_or_else(|| super::asset::unknown_asset(asset))?;
             transaction.prepare_cached("DELETE FROM derivatives WHERE asset_id = ?")?.execute([id])?;
+            transaction.prepare_cached("DELETE FROM rendition_files WHERE asset_id = ?")?.execute([id])?;
         }
         transaction.commit()?;
         Ok(())
     }
 
-    /// What a file in the folder of derivatives belongs to.
+    /// What a file in the folders of derivatives and renditions belongs to.
     pub fn owner_of(&self, file: &Path) -> Result<FileOwner> {
         let Some(relative) = file.strip_prefix(self.dir()).ok().and_then(Path::to_str) else {
             return Ok(FileOwner::Nobody);
         };
         if self.connection().prepare_cached("SELECT 1 FROM derivatives WHERE path = ?")?.exists([relative])? {
             return Ok(FileOwner::Derivative);
+        }
+        if self.connection().prepare_cached("SELECT 1 FROM rendition_files WHERE path = ?")?.exists([relative])? {
+            return Ok(FileOwner::Rendition);
         }
         // The number that file names begin with; see `plan_path`.
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -107,17 +111,22 @@ impl Library {
             Some(asset) if asset.derivative.is_none() && self.derivative_path(&asset) == file => {
                 FileOwner::Place(asset.handle)
             }
+            Some(asset) if self.is_place_of_rendition(&asset, file)? => FileOwner::PlaceOfRendition(asset.handle),
             _ => FileOwner::Nobody,
         })
     }
 }
 
-/// What a file in the folder of derivatives belongs to.
+/// What a file in the folders of derivatives and renditions belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileOwner {
     /// It is a derivative on record.
     Derivative,
+    /// It is an encoded file on record.
+    Rendition,
     /// It lies where the derivative of this asset belongs, which has none on record.
     Place(Handle),
+    /// It lies where the encoded file of this asset belongs, which has none on record.
+    PlaceOfRendition(Handle),
     Nobody,
 }

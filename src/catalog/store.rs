@@ -19,6 +19,8 @@ pub(super) const PYRAMIDS: &str = "pyramids";
 pub(super) const MASKS: &str = "masks";
 /// Folder of what is known of documents.
 pub(super) const DOCUMENTS: &str = "documents";
+/// Folder of encoded video and audio.
+pub(super) const RENDITIONS: &str = "renditions";
 /// Folder of the report pages.
 const REPORTS: &str = "reports";
 
@@ -87,9 +89,9 @@ impl Library {
         &self.dir
     }
 
-    /// The folders inside the library that runs write to, pyramids first. They may not exist yet.
-    pub fn written_folders(&self) -> [PathBuf; 3] {
-        [PYRAMIDS, MASKS, REPORTS].map(|folder| self.dir.join(folder))
+    /// The folders inside the library that runs write to, pyramids first, then renditions. They may not exist yet.
+    pub fn written_folders(&self) -> [PathBuf; 4] {
+        [PYRAMIDS, RENDITIONS, MASKS, REPORTS].map(|folder| self.dir.join(folder))
     }
 
     /// Takes the library for one run; it is free again when the lock is dropped or the process ends, however it ends.
@@ -192,6 +194,7 @@ pub fn is_own_file(dir: &Path, path: &Path) -> bool {
     first == PYRAMIDS
         || first == MASKS
         || first == DOCUMENTS
+        || first == RENDITIONS
         || first == LOCK_FILE
         || first.as_encoded_bytes().starts_with(CATALOG_FILE.as_bytes())
 }

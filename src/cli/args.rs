@@ -14,7 +14,7 @@ use reprise::ops::crop_detect::Background;
 use reprise::ops::knockout::{Fill, Knockout};
 use reprise::ops::resample::Filter;
 use reprise::ops::unsharp::Unsharp;
-use reprise::rip;
+use reprise::{media, rip};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Parser)]
@@ -308,9 +308,9 @@ pub struct OutputArgs {
     pub filter: String,
 }
 
-/// Bounds on documents.
+/// Bounds on documents, video and audio.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Documents")]
+#[command(next_help_heading = "Documents and video")]
 pub struct DocumentArgs {
     /// Most pages of one document
     #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -318,9 +318,12 @@ pub struct DocumentArgs {
     /// Most pixels of one page image
     #[arg(long, value_name = "N", default_value_t = 1_000_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_page_pixels: u64,
-    /// How long one page may take to draw
+    /// How long one page may take to draw, and how long a video may go without progress
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
     pub page_seconds: u32,
+    /// Longest video or audio that is encoded, in minutes
+    #[arg(long, value_name = "N", default_value_t = 720, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_minutes: u32,
 }
 
 /// What the work may use.
@@ -427,6 +430,14 @@ impl DocumentArgs {
             max_page_pixels: self.max_page_pixels,
             page_time: Duration::from_secs(self.page_seconds.into()),
             ..rip::Limits::default()
+        }
+    }
+
+    pub fn media_limits(&self) -> media::Limits {
+        media::Limits {
+            stall_time: Duration::from_secs(self.page_seconds.into()),
+            max_duration: Duration::from_secs(60 * u64::from(self.max_minutes)),
+            ..media::Limits::default()
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reprise::catalog::{Handle, Library, LogPage};
 use reprise::encode::ptiff;
+use reprise::engine::media::{self, Choice};
 use reprise::engine::report::Records;
 use reprise::engine::reprocess::{self, Action, Event, Outcome, Planned, RunOptions, Summary};
 use reprise::engine::resume::{self, Stored};
@@ -37,6 +38,8 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     let options = RunOptions {
         recipe: Recipe { filter: output.filter(), output: output.options(), ..Recipe::default() },
         documents: args.documents.limits(),
+        media: args.documents.media_limits(),
+        encodings: Vec::new(),
         fail_fast: args.failures.fail_fast,
         stop: Arc::clone(&stop),
         command: json(output.as_ref())?,
@@ -154,6 +157,7 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
             }
             (Action::Convert { .. }, Err(error)) => ("fail", error.to_string()),
             (Action::Rip(order), _) => ("rip", format!("{} → one image a page", steps(&order.recipe))),
+            (Action::Encode(order), _) => ("encode", encodings(order)),
             (Action::Keep { reason, .. }, _) => ("keep", reason.clone()),
             (Action::Leave(reason), _) => ("leave", reason.clone()),
             (Action::Fail(error), _) => ("fail", error.to_string()),
@@ -171,6 +175,16 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
     }
     complain(format_args!("dry run: nothing was written"));
     Ok(if failed == 0 { Verdict::AllGood } else { Verdict::SomeFailed })
+}
+
+/// What is made of a video, in words.
+fn encodings(order: &media::Order) -> String {
+    let thumbnail = order.thumbnail.as_ref().map(|thumbnail| format!("thumbnail: {}", steps(&thumbnail.recipe)));
+    let choices = order.choices.iter().map(|choice| match choice {
+        Choice::Named(handle, _) => handle.to_string(),
+        Choice::Adaptive => "the adaptive presets that fit".into(),
+    });
+    choices.chain(thumbnail).collect::<Vec<_>>().join("; ")
 }
 
 /// The steps of a recipe, in words.
@@ -303,6 +317,22 @@ impl Watcher {
                     self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
                 }
             }
+            Outcome::Encoded(encoded) => {
+                match (encoded.error(), encoded.stopped) {
+                    (Some(error), _) => self.progress.complain(format_args!("FAIL  {handle:<8} {name}: {error}")),
+                    (None, false) => self.progress.line(format_args!("ok    {handle:<8} {name}: {encoded}")),
+                    (None, true) => self.progress.line(format_args!("part  {handle:<8} {name}: {encoded}")),
+                }
+                for done in &encoded.done {
+                    self.progress.line(format_args!("      {:<8} {}: {done}", done.asset.handle, done.asset.name));
+                }
+                for (what, error) in encoded.failed.iter().skip(1) {
+                    self.progress.complain(format_args!("      {handle:<8} {name}: {what}: {error}"));
+                }
+                for warning in &encoded.warnings {
+                    self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
+                }
+            }
             Outcome::Kept(reason) => self.progress.line(format_args!("kept  {handle:<8} {name}: {reason}")),
             Outcome::Left(reason) => self.progress.complain(format_args!("left  {handle:<8} {name}: {reason}")),
             Outcome::Failed(error) => self.progress.complain(format_args!("FAIL  {handle:<8} {name}: {error}")),
@@ -361,6 +391,13 @@ fn as_json(planned: &Planned, outcome: &Outcome) -> serde_json::Value {
             "pages": ripped.done.iter().map(|page| page.asset.handle.as_str()).collect::<Vec<_>>(),
             "seconds": ripped.elapsed.as_secs_f64(), "warnings": ripped.warnings,
             "message": ripped.error().map(|error| error.to_string()),
+        }),
+        Outcome::Encoded(encoded) => json!({
+            "event": if encoded.error().is_none() { "success" } else { "failure" },
+            "assetHandle": handle, "assetName": name,
+            "renditions": encoded.done.iter().map(|done| done.asset.handle.as_str()).collect::<Vec<_>>(),
+            "seconds": encoded.elapsed.as_secs_f64(), "warnings": encoded.warnings, "stopped": encoded.stopped,
+            "message": encoded.error().map(|error| error.to_string()),
         }),
         Outcome::Kept(reason) => {
             json!({ "event": "kept", "assetHandle": handle, "assetName": name, "message": reason })

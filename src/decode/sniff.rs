@@ -227,8 +227,14 @@ fn is_video(head: &[u8]) -> bool {
         || head.starts_with(b"FLV\x01")
         || head.starts_with(&ASF)
         || matches!(head, [0, 0, 1, 0xba | 0xb3, ..])
+        || is_ogg_video(head)
         // Transport stream: a sync byte every 188 bytes, with four bytes before each in M2TS.
         || [(0, 188), (4, 192)].iter().any(|&(at, step)| (0..3).all(|n| head.get(at + n * step) == Some(&0x47)))
+}
+
+/// The first packet of an Ogg stream, behind the page header, says what it holds.
+fn is_ogg_video(head: &[u8]) -> bool {
+    head.starts_with(b"OggS") && contains(&head[..head.len().min(64)], b"theora")
 }
 
 fn is_audio(head: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use super::original::Stamp;
-use crate::catalog::{Asset, AssetFilter, Derivative, FileOwner, Handle, JobState, Library};
+use crate::catalog::{Asset, AssetFilter, Derivative, FileOwner, Handle, JobState, Library, Rendition};
 use crate::encode::ptiff;
 use crate::error::{Error, Result, Stage};
 
@@ -110,6 +110,11 @@ pub fn check(library: &mut Library, options: CheckOptions, on_finding: &mut dyn 
                 findings.repairable(&subject(&derivative.path), message, "off the record; the next job makes it anew");
                 lost.insert(asset.handle.clone());
             }
+            if let (Some(rendition), Err(error)) = (&asset.rendition, faults.rendition) {
+                let message = format!("the rendition {}", error.message);
+                findings.repairable(&subject(&rendition.path), message, "off the record; the next job makes it anew");
+                lost.insert(asset.handle.clone());
+            }
         }
     }
     drop(assets);
@@ -131,8 +136,9 @@ pub(super) fn temporary_files(library: &Library) -> Vec<PathBuf> {
 }
 
 fn derivative_files(library: &Library) -> Vec<PathBuf> {
-    let [pyramids, ..] = library.written_folders();
+    let [pyramids, renditions, ..] = library.written_folders();
     let mut files = files_below(&pyramids);
+    files.extend(files_below(&renditions));
     files.retain(|file| !file.file_name().is_some_and(ptiff::is_temporary));
     files
 }
@@ -143,11 +149,16 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     entries.filter(|entry| !entry.file_type().is_dir()).map(walkdir::DirEntry::into_path).collect()
 }
 
-/// A file in the folder of pyramids: the catalog should know it.
+/// A file in the folders of pyramids and renditions: the catalog should know it.
 fn look_at_file(library: &Library, file: &Path, lost: &HashSet<Handle>, findings: &mut Findings<'_>) -> Result<()> {
     let subject = file.display().to_string();
     match library.owner_of(file)? {
-        FileOwner::Derivative => {}
+        FileOwner::Derivative | FileOwner::Rendition => {}
+        FileOwner::PlaceOfRendition(asset) => {
+            if !lost.contains(&asset) {
+                findings.note(&subject, format!("not on record yet; the next job that encodes {asset} replaces it"));
+            }
+        }
         FileOwner::Place(asset) => {
             if ptiff::validate(file, false)
                 .is_ok_and(|report| report.description.is_some() && report.findings.is_empty())
@@ -173,12 +184,14 @@ fn look_at_file(library: &Library, file: &Path, lost: &HashSet<Handle>, findings
 struct Faults {
     original: Result<()>,
     derivative: Result<()>,
+    rendition: Result<()>,
 }
 
 fn examine(asset: &Asset, options: CheckOptions) -> Faults {
     Faults {
         original: original(asset, options),
         derivative: asset.derivative.as_ref().map_or(Ok(()), |derivative| pyramid(derivative, options)),
+        rendition: asset.rendition.as_ref().map_or(Ok(()), rendition),
     }
 }
 
@@ -229,6 +242,15 @@ fn pyramid(derivative: &Derivative, options: CheckOptions) -> Result<()> {
         return wrong("has another size or other levels than on record".into());
     }
     Ok(())
+}
+
+fn rendition(rendition: &Rendition) -> Result<()> {
+    let found = Stamp::of(&rendition.path).map_err(gone)?;
+    if found.size_bytes == rendition.file.bytes {
+        return Ok(());
+    }
+    let message = format!("has {} bytes; on record are {}", found.size_bytes, rendition.file.bytes);
+    Err(Error::malformed(Stage::Verify, message))
 }
 
 fn hash(path: &Path) -> Result<blake3::Hash> {

@@ -2,7 +2,7 @@
 //!
 //! `memory` admits assets by bytes, `backend` says what computes and why, `color` says what becomes of an image's
 //! colours, `pipeline` turns one original into one pyramid TIFF, `batch` runs many of them in lanes, `clip` cuts out by
-//! clipping path, `reprocess` runs a job over a library, `ingest` takes originals in, `documents` makes images of pages.
+//! clipping path, `reprocess` runs a job over a library, `ingest` takes originals in, `documents` makes images of pages, `media` encodes video and audio.
 //! `resume` goes on with jobs that were cut short, `check` compares catalog and files, `notice` tells others.
 
 pub mod backend;
@@ -12,6 +12,7 @@ mod clip;
 pub mod color;
 pub mod documents;
 pub mod ingest;
+pub mod media;
 pub mod memory;
 pub mod notice;
 pub mod original;

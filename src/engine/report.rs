@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::pipeline::{Context, Converted};
-use super::reprocess::{Outcome, Planned};
+use super::reprocess::{Action, Outcome, Planned};
 use crate::catalog::Asset;
 use crate::decode::{self, RowSource};
 use crate::encode::ptiff;
@@ -83,6 +83,17 @@ impl Records {
                 row.seconds = ripped.elapsed.as_secs_f64();
                 row.warnings.extend(ripped.warnings.iter().cloned());
                 row.error = ripped.error().map(|error| error.to_string());
+            }
+            (Outcome::Encoded(encoded), _) => {
+                if let (Some(thumbnail), Action::Encode(order)) = (&encoded.thumbnail, &planned.action)
+                    && let Some(wanted) = &order.thumbnail
+                {
+                    complete(&mut row, thumbnail, &wanted.output);
+                    pictures = Some((order.original.path.clone(), wanted.output.clone()));
+                }
+                row.seconds = encoded.elapsed.as_secs_f64();
+                row.warnings.clone_from(&encoded.warnings);
+                row.error = encoded.error().map(|error| error.to_string());
             }
             (Outcome::Left(reason), _) => row.error = Some(reason.clone()),
             (Outcome::Failed(error), _) => row.error = Some(error.to_string()),

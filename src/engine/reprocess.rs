@@ -10,7 +10,7 @@ use super::color::{ColorPolicy, Conversion};
 use super::documents::{self, Drawing, Order, Ripped, Wish};
 use super::original::Stamp;
 use super::pipeline::{self, Context, Converted, Recipe};
-use super::{batch, notice, resume, retry};
+use super::{batch, media, notice, resume, retry};
 use crate::catalog::{
     Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, DerivedResult, Handle, JobLog, JobRecord, Library,
     LogEntry, LogPage, LogType, NewDerivative, NewMask, Settings, TaskOutcome,
@@ -33,6 +33,10 @@ pub struct RunOptions {
     pub recipe: Recipe,
     /// Bounds on documents.
     pub documents: rip::Limits,
+    /// Bounds on video and audio.
+    pub media: crate::media::Limits,
+    /// What videos are encoded by; the job's own is put in.
+    pub encodings: Vec<media::Choice>,
     /// Start no further asset after the first failure.
     pub fail_fast: bool,
     /// Once it is set, assets in flight finish and no further one is started.
@@ -44,8 +48,8 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// With what the job says about colours.
-    fn with_colors(&self, library: &Library, job: &Job) -> Result<Self> {
+    /// With what the job says about colours and encodings.
+    fn for_job(&self, library: &Library, job: &Job) -> Result<Self> {
         let conversion = match &job.reprocess.color_management {
             None => Conversion::UntaggedCmyk,
             Some(options) => match options.conversion {
@@ -63,7 +67,8 @@ impl RunOptions {
             },
         };
         let color = ColorPolicy { conversion, ..self.recipe.color.clone() };
-        Ok(RunOptions { recipe: Recipe { color, ..self.recipe.clone() }, ..self.clone() })
+        let encodings = media::choices(&job.reprocess)?;
+        Ok(RunOptions { recipe: Recipe { color, ..self.recipe.clone() }, encodings, ..self.clone() })
     }
 }
 
@@ -104,7 +109,7 @@ impl Planned {
     pub fn output(&self) -> Option<&Path> {
         match &self.action {
             Action::Convert { output, .. } => Some(output),
-            Action::Rip(_) | Action::Keep { .. } | Action::Leave(_) | Action::Fail(_) => None,
+            Action::Rip(_) | Action::Encode(_) | Action::Keep { .. } | Action::Leave(_) | Action::Fail(_) => None,
         }
     }
 }
@@ -123,6 +128,8 @@ pub enum Action {
     },
     /// Pages of a document become assets.
     Rip(Box<Order>),
+    /// Renditions and a thumbnail of video or audio.
+    Encode(Box<media::Order>),
     /// The job asks for nothing to be made of it; the reason.
     Keep { reason: String, publish: Option<bool> },
     /// The asset stays as it is; the reason.
@@ -171,10 +178,32 @@ pub enum Outcome {
     Converted(Box<Converted>),
     /// Complete or not: [`Ripped::error`] tells.
     Ripped(Box<Ripped>),
+    /// Complete or not: [`media::Encoded::error`] tells.
+    Encoded(Box<media::Encoded>),
     /// Nothing was asked for; the reason.
     Kept(String),
     Left(String),
     Failed(Error),
+}
+
+impl Outcome {
+    /// Why the asset counts as failed.
+    pub fn error(&self) -> Option<Error> {
+        match self {
+            Outcome::Failed(error) => Some(error.clone()),
+            Outcome::Ripped(ripped) => ripped.error(),
+            Outcome::Encoded(encoded) => encoded.error(),
+            Outcome::Converted(_) | Outcome::Kept(_) | Outcome::Left(_) => None,
+        }
+    }
+}
+
+/// The job that is running, as its lanes see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Running<'a> {
+    pub job: &'a Handle,
+    /// Once it is set, nothing further is begun.
+    pub stop: &'a AtomicBool,
 }
 
 /// Told to whoever watches a run.
@@ -193,7 +222,7 @@ pub struct Summary {
     pub converted: usize,
     pub failed: usize,
     pub left: usize,
-    /// Assets that were not started because of `fail_fast` or `stop`.
+    /// Assets that were not started, or not finished, because of `fail_fast` or `stop`.
     pub not_started: usize,
     /// Whether `stop` ended the run; the job can be resumed.
     pub stopped: bool,
@@ -218,7 +247,7 @@ pub fn plan<'a>(
     options: &RunOptions,
 ) -> Result<impl ExactSizeIterator<Item = Result<Planned>> + 'a> {
     let settings = library.settings()?;
-    let options = options.with_colors(library, job)?;
+    let options = options.for_job(library, job)?;
     Ok(job.reprocess.assets.iter().map(move |handle| plan_asset(library, &job.reprocess, &settings, &options, handle)))
 }
 
@@ -242,7 +271,7 @@ pub fn run(
     let reader = Library::open(library.dir())?;
     let settings = library.settings()?;
     let allow_private_notices = settings.allow_private_notices;
-    let options = &options.with_colors(library, job)?;
+    let options = &options.for_job(library, job)?;
 
     let mut warnings: Vec<String> = job.warnings.clone();
     warnings.extend(not_acted_on(job));
@@ -285,6 +314,8 @@ pub fn run(
         elapsed: Duration::ZERO,
     };
     let halt = AtomicBool::new(false);
+    let running = Running { job: &handle, stop: &options.stop };
+    let mut unfinished = 0;
     let mut recorder = Recorder { library, job: &handle, pending: Vec::new(), last: Instant::now() };
     let mut fatal = None;
     let planned = assets.iter().map(move |asset| {
@@ -299,11 +330,8 @@ pub fn run(
         context.lanes(),
         || halt.load(Ordering::Relaxed) || options.stop.load(Ordering::Relaxed),
         |planned| {
-            let outcome = work(planned, &options.documents, context, &options.stop);
-            let failed = match &outcome {
-                Ok(Outcome::Ripped(ripped)) => ripped.error().is_some(),
-                other => other.is_err(),
-            };
+            let outcome = work(planned, &options.documents, context, &running);
+            let failed = outcome.as_ref().map_or(true, |outcome| outcome.error().is_some());
             // Set by the lane itself, before it takes its next asset.
             halt.fetch_or(options.fail_fast && failed, Ordering::Relaxed);
             outcome
@@ -319,7 +347,9 @@ pub fn run(
                     summary.pixels += ripped.pixels();
                     if ripped.error().is_none() { summary.converted += 1 } else { summary.failed += 1 }
                 }
-                Outcome::Kept(_) => summary.converted += 1,
+                Outcome::Encoded(encoded) if encoded.error().is_some() => summary.failed += 1,
+                Outcome::Encoded(encoded) if encoded.stopped => unfinished += 1,
+                Outcome::Encoded(_) | Outcome::Kept(_) => summary.converted += 1,
                 Outcome::Left(_) => summary.left += 1,
                 Outcome::Failed(_) => summary.failed += 1,
             }
@@ -333,7 +363,7 @@ pub fn run(
     if let Err(error) = recorder.flush() {
         fatal.get_or_insert(error);
     }
-    summary.not_started = total - started;
+    summary.not_started = total - started + unfinished;
     summary.elapsed = start.elapsed();
     if let Some(error) = fatal {
         let entry = LogEntry::new(LogType::FatalError, error.to_string());
@@ -444,6 +474,9 @@ fn plan_asset(
     let action = match documents::wish(job, asset.kind) {
         Some(wish) => document_action(library, job, settings, options, &asset, wish)?,
         None if asset.kind.is_raster() => convert_action(library, job, settings, options, &asset),
+        None if matches!(asset.kind, Kind::Video | Kind::Audio) => {
+            media_action(library, job, settings, options, &asset)?
+        }
         None => Action::Leave(format!(
             "{} files cannot be reprocessed by this version; the asset is left as it is",
             asset.kind.name()
@@ -512,6 +545,43 @@ fn document_action(
     })))
 }
 
+fn media_action(
+    library: &Library,
+    job: &ReprocessAssets,
+    settings: &Settings,
+    options: &RunOptions,
+    asset: &Asset,
+) -> Result<Action> {
+    let (original, choices) = match &asset.originator {
+        None => (asset.clone(), options.encodings.clone()),
+        // A rendition is made anew by its own preset.
+        Some(originator) => match (library.asset(&originator.handle)?, media::preset_of(&originator.parameters)) {
+            (Some(original), Some(preset)) => match media::choice(&preset) {
+                Ok(choice) => (original, vec![choice]),
+                Err(error) => return Ok(Action::Fail(error)),
+            },
+            _ => return Ok(Action::Fail(Error::misuse(Stage::Catalog, "the original of this rendition is gone"))),
+        },
+    };
+    let whole = asset.originator.is_none();
+    let wanted = job.media.as_ref().filter(|options| whole && options.generate_thumbnail);
+    let publish = publish_mark(job, settings);
+    if choices.is_empty() && wanted.is_none() {
+        let reason = "mediaOptions name neither presets nor a thumbnail: kept as it is".to_owned();
+        return Ok(Action::Keep { reason, publish });
+    }
+    let thumbnail = match (wanted, convert_action(library, job, settings, options, &original)) {
+        (_, Action::Fail(error)) => return Ok(Action::Fail(error)),
+        (Some(wanted), Action::Convert { recipe, output, crop, .. }) => {
+            Some(media::Thumbnail { time_ms: wanted.thumbnail_time_ms, recipe, output, crop })
+        }
+        _ => None,
+    };
+    let limits = options.media.clone();
+    let library = library.dir().to_owned();
+    Ok(Action::Encode(Box::new(media::Order { original, choices, thumbnail, limits, publish, whole, library })))
+}
+
 /// The publish mark once an asset is done; `None` leaves it.
 fn publish_mark(job: &ReprocessAssets, settings: &Settings) -> Option<bool> {
     let preserve = job.preserve_publish_state.unwrap_or(settings.retain_publish_state);
@@ -560,13 +630,18 @@ fn check_unchanged(asset: &Asset) -> Result<()> {
     Err(error.of(asset.path.display().to_string()))
 }
 
-fn work(planned: &Planned, limits: &rip::Limits, context: &Context, stop: &AtomicBool) -> Result<Outcome> {
+fn work(planned: &Planned, limits: &rip::Limits, context: &Context, running: &Running<'_>) -> Result<Outcome> {
     let (asset, recipe, output, page) = match (&planned.asset, &planned.action) {
         (Some(asset), Action::Convert { recipe, output, page, .. }) => (asset, recipe, output, page),
         (_, Action::Rip(order)) => {
             let ripped = documents::rip(order, context)?;
             check_unchanged(&order.document)?;
             return Ok(Outcome::Ripped(Box::new(ripped)));
+        }
+        (_, Action::Encode(order)) => {
+            let encoded = media::encode(order, context, running)?;
+            check_unchanged(&order.original)?;
+            return Ok(Outcome::Encoded(Box::new(encoded)));
         }
         (_, Action::Keep { reason, .. }) => return Ok(Outcome::Kept(reason.clone())),
         (_, Action::Leave(reason)) => return Ok(Outcome::Left(reason.clone())),
@@ -576,7 +651,7 @@ fn work(planned: &Planned, limits: &rip::Limits, context: &Context, stop: &Atomi
     for folder in [Some(output), recipe.mask.as_ref()].into_iter().flatten().filter_map(|file| file.parent()) {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
     }
-    let (converted, overcome) = retry::with_retries(&retry::PAUSES, stop, || match page {
+    let (converted, overcome) = retry::with_retries(&retry::PAUSES, running.stop, || match page {
         Some(drawing) => documents::preview(asset, drawing, limits, output, recipe, context),
         None => pipeline::convert(&asset.path, output, recipe, context),
     });
@@ -640,6 +715,7 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
             }
         }
         (Outcome::Ripped(ripped), _, Action::Rip(order)) => ripped_result(ripped, order, begin, end),
+        (Outcome::Encoded(encoded), _, Action::Encode(order)) => media::result(encoded, order, begin, end),
         (Outcome::Kept(reason), _, Action::Keep { publish, .. }) => {
             let kept = LogEntry::new(LogType::FileProgress, reason.clone());
             let entries = vec![begin, kept, end];
@@ -657,7 +733,7 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
             }
             AssetResult::without_change(TaskOutcome::Failure, entries)
         }
-        (Outcome::Converted(_) | Outcome::Ripped(_) | Outcome::Kept(_), ..) => {
+        (Outcome::Converted(_) | Outcome::Ripped(_) | Outcome::Encoded(_) | Outcome::Kept(_), ..) => {
             unreachable!("an outcome is that of its action")
         }
     }
@@ -706,7 +782,7 @@ fn ripped_result(ripped: &Ripped, order: &Order, begin: LogEntry, end: LogEntry)
     }
 }
 
-fn new_derivative(converted: &Converted, original: &Asset) -> NewDerivative {
+pub(super) fn new_derivative(converted: &Converted, original: &Asset) -> NewDerivative {
     NewDerivative {
         bytes: converted.written.bytes,
         width: converted.size.width,
@@ -718,7 +794,7 @@ fn new_derivative(converted: &Converted, original: &Asset) -> NewDerivative {
     }
 }
 
-fn crop_change(rule: CropRule, converted: &Converted) -> CropChange {
+pub(super) fn crop_change(rule: CropRule, converted: &Converted) -> CropChange {
     match (rule, converted.crop) {
         (CropRule::Keep, _) => CropChange::Keep,
         (CropRule::Replace(origin), Some(insets)) => CropChange::Set(StoredCrop { insets, origin }),
@@ -745,7 +821,6 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
     );
     note(reprocess.photoshop.is_some(), "photoshopOptions: Photoshop files are not reprocessed");
     note(reprocess.in_design.is_some(), "inDesignOptions: InDesign files are not reprocessed");
-    note(reprocess.media.is_some(), "mediaOptions: video and audio files are not reprocessed");
     note(!reprocess.auto_sets.is_empty(), "autoSetCreationOptions: sets are not made");
     note(reprocess.email != job::EmailSetting::None, "emailSetting: mail is not sent");
     note(reprocess.publish.is_some(), "the follow-on publish job is not run");

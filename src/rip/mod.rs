@@ -2,10 +2,9 @@
 //!
 //! Documents come from anywhere, and the libraries that read them are large and written in C++. They never run inside
 //! this process: `worker` is what a child process does with PDFium, `pdf` talks to such children, `postscript` does the same
-//! with Ghostscript, and `child` ends a child that takes too long. A child has one document only and a limit on its memory, so what a document breaks is
+//! with Ghostscript, and every child is ended when it takes too long. A child has one document only and a limit on its memory, so what a document breaks is
 //! that document.
 
-mod child;
 pub mod pdf;
 pub mod postscript;
 mod protocol;

@@ -5,11 +5,11 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::child::{End, GuardedChild};
 use super::protocol::{self, Answer, Channels, Measured, Opened, Request};
 use super::{Limits, PageContent, Settings, Workers};
 use crate::decode::{Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::external::child::{End, GuardedChild};
 use crate::geometry::{Orientation, Size};
 use crate::pixel::{Color, Raster};
 

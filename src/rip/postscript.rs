@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::child::{End, GuardedChild};
 use super::{Limits, Settings};
 use crate::decode::{self, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::external;
+use crate::external::child::{End, GuardedChild};
 use crate::geometry::Orientation;
 use crate::pixel::{Color, Raster};
 

@@ -18,7 +18,7 @@ use crate::originals::save;
 use crate::program::{Finished, reprise};
 
 /// Says aloud that a test cannot run here, or fails where it has to.
-fn skip(what: &str) {
+pub fn skip(what: &str) {
     assert!(std::env::var_os("REPRISE_REQUIRE_TOOLS").is_none_or(|v| v != "1"), "{what} is missing");
     println!("skipped: {what} is missing");
 }
@@ -100,7 +100,7 @@ fn document(count: usize) -> Vec<u8> {
 }
 
 /// A library with `files`, `a|1` and so on.
-fn library(folder: &Path, files: &[(&str, Vec<u8>)]) {
+pub fn library(folder: &Path, files: &[(&str, Vec<u8>)]) {
     reprise(folder, &["init", "lib"]).good();
     for (name, bytes) in files {
         save(folder, name, bytes);
@@ -109,7 +109,7 @@ fn library(folder: &Path, files: &[(&str, Vec<u8>)]) {
 }
 
 /// Runs a job; `more` is JSON behind the required elements, with a comma in front.
-fn run(folder: &Path, handles: &[&str], more: &str, options: &[&str]) -> Finished {
+pub fn run(folder: &Path, handles: &[&str], more: &str, options: &[&str]) -> Finished {
     let handles = serde_json::to_string(handles).unwrap();
     let job = format!(
         r#"{{"companyHandle":"c|1","jobName":"j","reprocessAssetsJob":{{"assetHandleArray":{handles},
@@ -120,7 +120,7 @@ fn run(folder: &Path, handles: &[&str], more: &str, options: &[&str]) -> Finishe
     reprise(folder, &arguments)
 }
 
-fn assets(folder: &Path) -> Vec<Value> {
+pub fn assets(folder: &Path) -> Vec<Value> {
     let printed = reprise(folder, &["assets", "lib", "--json"]).good();
     printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -133,7 +133,7 @@ fn pages_of(folder: &Path, document: &str) -> Vec<Value> {
     pages
 }
 
-fn pyramid(asset: &Value) -> PathBuf {
+pub fn pyramid(asset: &Value) -> PathBuf {
     asset["derivative"]["path"].as_str().unwrap_or_else(|| panic!("no pyramid: {asset}")).into()
 }
 
@@ -216,7 +216,7 @@ fn ripping_again_keeps_handles_and_bytes_and_surplus_pages() {
     assert_eq!(widths, [417, 200, 417]);
 }
 
-fn handles(assets: &[Value]) -> Vec<&str> {
+pub fn handles(assets: &[Value]) -> Vec<&str> {
     assets.iter().map(|asset| asset["handle"].as_str().unwrap()).collect()
 }
 

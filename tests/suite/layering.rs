@@ -18,12 +18,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("catalog", &["decode", "geometry", "error"]),
     ("external", &["error"]),
     ("rip", &["external", "decode", "pixel", "geometry", "limits", "error"]),
+    ("media", &["external", "geometry", "error"]),
     ("report", &["pixel", "geometry", "error"]),
     (
         "engine",
         &[
-            "job", "catalog", "decode", "encode", "ops", "gpu", "jpeg", "rip", "report", "pixel", "geometry", "limits",
-            "error",
+            "job", "catalog", "decode", "encode", "ops", "gpu", "jpeg", "rip", "media", "report", "pixel", "geometry",
+            "limits", "error",
         ],
     ),
 ];

@@ -15,6 +15,7 @@ mod jpeg;
 mod laws;
 mod layering;
 mod life;
+mod media;
 mod metadata;
 mod originals;
 mod parity;

@@ -1,5 +1,7 @@
 //! Outside programs and libraries: whether they are here, and which version.
 
+pub(crate) mod child;
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 

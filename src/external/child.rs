@@ -15,7 +15,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Standard input and output are pipes; the beginning of standard error is kept.
 #[derive(Debug)]
-pub(super) struct GuardedChild {
+pub(crate) struct GuardedChild {
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     watch: Arc<Watch>,
@@ -40,14 +40,14 @@ struct State {
 
 /// How a child came to its end.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum End {
+pub(crate) enum End {
     TimedOut,
     Exited(ExitStatus),
 }
 
 impl GuardedChild {
     /// Starts `program` with at most `max_bytes` of address space.
-    pub(super) fn spawn<'a>(
+    pub(crate) fn spawn<'a>(
         program: &OsStr,
         arguments: impl IntoIterator<Item = &'a OsStr>,
         max_bytes: u64,
@@ -63,7 +63,7 @@ impl GuardedChild {
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no pipe from the child process"))?;
         let state = State { child, deadline: None, timed_out: false, ended: false };
         let watch = Arc::new(Watch { state: Mutex::new(state), changed: Condvar::new() });
-        let watchdog = std::thread::Builder::new().name("rip-watchdog".into()).spawn({
+        let watchdog = std::thread::Builder::new().name("child-watchdog".into()).spawn({
             let watch = watch.clone();
             move || watch.run()
         });
@@ -78,19 +78,19 @@ impl GuardedChild {
                 let _ = io::copy(&mut stderr, &mut io::sink());
                 String::from_utf8_lossy(&beginning).into_owned()
             };
-            child.complaint = Some(std::thread::Builder::new().name("rip-stderr".into()).spawn(listen)?);
+            child.complaint = Some(std::thread::Builder::new().name("child-stderr".into()).spawn(listen)?);
         }
         child.watchdog = Some(watchdog?);
         Ok(child)
     }
 
     /// What the child may take from now on, counted only while it is waited for.
-    pub(super) fn allow(&mut self, time: Duration) {
+    pub(crate) fn allow(&mut self, time: Duration) {
         self.time_left = time;
     }
 
     /// How the child ended, after a read or write has failed. A child that still runs is ended.
-    pub(super) fn end(&mut self) -> io::Result<End> {
+    pub(crate) fn end(&mut self) -> io::Result<End> {
         let mut state = self.watch.lock();
         if state.timed_out {
             return Ok(End::TimedOut);
@@ -109,7 +109,7 @@ impl GuardedChild {
     }
 
     /// The beginning of what the child wrote to standard error; to be asked once, after its end.
-    pub(super) fn complaint(&mut self) -> String {
+    pub(crate) fn complaint(&mut self) -> String {
         self.complaint.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 
