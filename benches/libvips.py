@@ -77,6 +77,10 @@ def crop(source, out, x, y, width, height):
     pyvips.Image.new_from_file(source).crop(int(x), int(y), int(width), int(height)).pngsave(out)
 
 
+def flatten(source, out):
+    pyvips.Image.new_from_file(source).flatten().pngsave(out)
+
+
 def levels(source, prefix):
     """Every level as a PNG file."""
     for page in range(pyvips.Image.new_from_file(source).get("n-pages")):
@@ -88,7 +92,7 @@ def version():
 
 
 if __name__ == "__main__":
-    modes = [pyramid, unsharp, batch, originals, crop, levels, version]
+    modes = [pyramid, unsharp, batch, originals, crop, flatten, levels, version]
     mode = {m.__name__: m for m in modes}[sys.argv[1]]
     start = time.perf_counter()
     result = mode(*sys.argv[2:])

@@ -184,14 +184,14 @@ fn downsample<B: Backend>(bencher: Bencher, Format(format): Format) {
 /// All levels.
 #[divan::bench(types = [Cpu, OnGpu], args = FORMATS, sample_count = 10)]
 fn pyramid_plain<B: Backend>(bencher: Bencher, Format(format): Format) {
-    run::<B>(bencher, plan(format, pyramid::levels(SIZE, 256), None));
+    run::<B>(bencher, plan(format, SIZE.levels(256).collect(), None));
 }
 
 /// All levels, sharpened with the settings that product photos usually get.
 #[divan::bench(types = [Cpu, OnGpu], args = FORMATS, sample_count = 10)]
 fn pyramid_unsharp<B: Backend>(bencher: Bencher, Format(format): Format) {
     let unsharp = Unsharp { amount: 1.75, radius_px: 0.9, threshold: 2, monochrome: false };
-    run::<B>(bencher, plan(format, pyramid::levels(SIZE, 256), Some(unsharp)));
+    run::<B>(bencher, plan(format, SIZE.levels(256).collect(), Some(unsharp)));
 }
 
 /// All levels of 8-bit RGB, by radius of the unsharp mask.
@@ -199,7 +199,7 @@ fn pyramid_unsharp<B: Backend>(bencher: Bencher, Format(format): Format) {
 fn pyramid_unsharp_radius<B: Backend>(bencher: Bencher, radius_px: f64) {
     let Format(format) = FORMATS[0];
     let unsharp = Unsharp { amount: 1.0, radius_px, threshold: 2, monochrome: false };
-    run::<B>(bencher, plan(format, pyramid::levels(SIZE, 256), Some(unsharp)));
+    run::<B>(bencher, plan(format, SIZE.levels(256).collect(), Some(unsharp)));
 }
 
 fn crop_plan(image: &Raster) -> crop_detect::Plan {

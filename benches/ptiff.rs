@@ -9,7 +9,6 @@ use divan::{Bencher, black_box};
 use reprise::decode::Metadata;
 use reprise::encode::ptiff::{Compression, Options, Pyramid, Writer, read_level};
 use reprise::geometry::Size;
-use reprise::ops::pyramid;
 use reprise::pixel::{Color, Depth, PixelFormat, Raster};
 
 /// 240 full-resolution tiles.
@@ -38,7 +37,7 @@ fn level(size: Size) -> Raster {
 }
 
 fn levels() -> Vec<Raster> {
-    pyramid::levels(SIZE, 256).into_iter().map(level).collect()
+    SIZE.levels(256).map(level).collect()
 }
 
 fn write(path: &Path, levels: &[Raster], compression: Compression) {

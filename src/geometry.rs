@@ -20,6 +20,13 @@ impl Size {
     pub const fn halved(self) -> Self {
         Size { width: self.width.div_ceil(2), height: self.height.div_ceil(2) }
     }
+
+    /// Sizes of all pyramid levels, full resolution first; ends with the first that fits one tile of `tile_px`.
+    pub fn levels(self, tile_px: u32) -> impl Iterator<Item = Size> {
+        std::iter::successors(Some(self), move |last| {
+            (last.width > tile_px || last.height > tile_px).then(|| last.halved())
+        })
+    }
 }
 
 /// Rectangle in pixels; `x`, `y` is its upper left corner.

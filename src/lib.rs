@@ -19,5 +19,6 @@ pub mod ops;
 pub mod pixel;
 pub mod report;
 pub mod rip;
+pub mod trace;
 
 pub use error::{Error, ErrorKind, Result, Stage};

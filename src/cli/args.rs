@@ -339,6 +339,9 @@ pub struct MachineArgs {
     /// Memory for the whole program, for example 256M, 2G or 25% of what the machine has
     #[arg(long, value_name = "SIZE", default_value = "25%", value_parser = parse_memory)]
     pub max_memory: u64,
+    /// Record what every thread and the GPU did when, for a trace viewer (Chrome trace format)
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser;
-use reprise::{Error, ErrorKind, Stage};
+use reprise::{Error, ErrorKind, Stage, trace};
 
 use args::{Cli, Command, ProjectAction};
 use reprise::engine::check::CheckOptions;
@@ -32,7 +32,25 @@ enum Verdict {
 
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match &cli.command {
+    let traced = match &cli.command {
+        Command::Run(args) => args.machine.trace.as_deref(),
+        Command::Convert(args) => args.machine.trace.as_deref(),
+        _ => None,
+    };
+    let done = traced.map_or(Ok(()), trace::start).and_then(|()| carry_out(&cli.command));
+    match trace::finish().and(done) {
+        Ok(Verdict::AllGood) => ExitCode::SUCCESS,
+        Ok(Verdict::SomeFailed) => ExitCode::from(1),
+        Ok(Verdict::Stopped) => ExitCode::from(signals::EXIT_CODE),
+        Err(error) => {
+            output::complain(format_args!("error: {error}"));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn carry_out(command: &Command) -> reprise::Result<Verdict> {
+    match command {
         Command::Init { library } => library::init(library),
         Command::Ingest { library, paths } => library::ingest(library, paths),
         Command::Assets { library, json } => library::assets(library, *json),
@@ -51,15 +69,6 @@ pub fn main() -> ExitCode {
         Command::Validate { files, pixels, fail_fast } => inspect::validate(files, *pixels, *fail_fast),
         Command::Doctor => doctor::doctor(),
         Command::RipWorker { document } => worker::serve(document),
-    };
-    match done {
-        Ok(Verdict::AllGood) => ExitCode::SUCCESS,
-        Ok(Verdict::SomeFailed) => ExitCode::from(1),
-        Ok(Verdict::Stopped) => ExitCode::from(signals::EXIT_CODE),
-        Err(error) => {
-            output::complain(format_args!("error: {error}"));
-            ExitCode::from(exit_code(&error))
-        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 
 use super::{
     Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, exif, io_error, photoshop_irb,
 };
 use crate::error::{Error, Result, Stage};
+use crate::geometry::Size;
 use crate::jpeg::{Coefficients, Decoder, Jfif};
 use crate::limits::Limits;
 use crate::pixel::Raster;
@@ -40,16 +40,6 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
     let mut source = JpegSource { decoder, info, metadata_warnings: warnings };
     source.collect_warnings();
     Ok(Box::new(source))
-}
-
-/// Reads the coefficients of a JPEG, to be cut into tiles without loss.
-///
-/// # Errors
-/// As [`Coefficients::read`]; `Limit` when they would take more memory than `limits` allow.
-pub fn coefficients(path: &Path, limits: &Limits) -> Result<Coefficients> {
-    let named = |error: Error| error.of(path.display().to_string());
-    let file = File::open(path).map_err(|error| Error::io(Stage::Open, path, error))?;
-    read(file, limits).and_then(|data| Coefficients::read(&data, limits)).map_err(named)
 }
 
 /// The compressed file, whole.
@@ -115,7 +105,19 @@ impl RowSource for JpegSource {
     }
 
     fn coefficient_bytes(&self) -> std::result::Result<u64, String> {
-        self.decoder.transferable().map(|()| self.decoder.coefficient_bytes())
+        self.decoder.coefficient_bytes()
+    }
+
+    fn mcu(&self) -> Option<Size> {
+        self.decoder.mcu()
+    }
+
+    fn keep_coefficients(&mut self) -> Result<()> {
+        self.decoder.keep_coefficients()
+    }
+
+    fn take_coefficients(&mut self) -> Result<Coefficients> {
+        self.decoder.take_coefficients()
     }
 
     fn working_bytes(&self) -> u64 {

@@ -3,7 +3,7 @@
 pub mod clipping_path;
 pub mod exif;
 mod file_range;
-pub mod jpeg;
+mod jpeg;
 pub mod metadata;
 pub mod orient;
 pub mod photoshop_irb;
@@ -18,6 +18,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::{Orientation, Size};
+use crate::jpeg::Coefficients;
 use crate::limits::Limits;
 use crate::pixel::{PixelFormat, Raster, Samples};
 
@@ -59,12 +60,33 @@ pub trait RowSource: Send {
     /// Bytes that the decoder itself holds while it works, for admission.
     fn working_bytes(&self) -> u64;
 
-    /// Bytes that [`jpeg::coefficients`] would hold for this source.
+    /// Bytes that keeping the JPEG coefficients beside the rows takes.
     ///
     /// # Errors
     /// The reason why this source has no coefficients that could be taken over.
     fn coefficient_bytes(&self) -> std::result::Result<u64, String> {
         Err(format!("{} files hold no JPEG coefficients", self.info().kind))
+    }
+
+    /// Size of an MCU in pixels, for a source with JPEG coefficients: crops that keep them start at multiples of it.
+    fn mcu(&self) -> Option<Size> {
+        None
+    }
+
+    /// Keeps the JPEG coefficients of the rows that will be read. To be called before the first row.
+    ///
+    /// # Errors
+    /// `Unsupported` where [`coefficient_bytes`](Self::coefficient_bytes) refuses.
+    fn keep_coefficients(&mut self) -> Result<()> {
+        self.coefficient_bytes().map(drop).map_err(|reason| Error::unsupported(Stage::Decode, reason))
+    }
+
+    /// The coefficients that were kept, down to the last row read at least; to be called once, behind that row.
+    ///
+    /// # Errors
+    /// `Unsupported`, with the reason, when the coefficients turned out to be of no use for tiles.
+    fn take_coefficients(&mut self) -> Result<Coefficients> {
+        Err(Error::misuse(Stage::Decode, "no coefficients were kept"))
     }
 }
 
@@ -104,7 +126,7 @@ fn open_by_content(path: &Path, limits: &Limits) -> Result<Box<dyn RowSource>> {
 /// # Errors
 /// `Limit` when raster and decoder together need more than `limits` allow; whatever the source reports; `Malformed`
 /// when it ends early.
-pub fn read_whole(mut source: Box<dyn RowSource>, limits: &Limits) -> Result<Raster> {
+pub fn read_whole(source: &mut dyn RowSource, limits: &Limits) -> Result<Raster> {
     let SourceInfo { size, format, .. } = *source.info();
     limits.check_size(size.width.into(), size.height.into())?;
     let bytes = size.pixels().saturating_mul(format.bytes_per_pixel() as u64);

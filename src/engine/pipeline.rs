@@ -16,13 +16,14 @@ use super::clip;
 use super::color::{ColorCache, ColorPolicy, Colors};
 use super::memory::MemoryBudget;
 use super::original::Stamp;
+use super::stream::{Band, Work, stream};
 use crate::decode::{self, ClippingPath, Kind, MemorySource, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::encode::ptiff;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::{Insets, Orientation, Rect, Size};
+use crate::jpeg::Coefficients;
 use crate::limits::Limits;
 use crate::ops::clip_mask;
-use crate::ops::color;
 use crate::ops::crop_detect::{self, Background};
 use crate::ops::knockout::{self, Knockout};
 use crate::ops::pyramid;
@@ -30,6 +31,7 @@ use crate::ops::resample::{self, Filter};
 use crate::ops::unsharp::{self, Unsharp};
 use crate::pixel::{PixelFormat, Raster};
 use crate::rip;
+use crate::trace;
 
 /// How an image is cropped.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,9 +105,10 @@ impl Context {
         Ok(Context { limits, backend, budget, colors: ColorCache::default(), pool, workers })
     }
 
-    /// How many images are worked on at once: one decodes while another is compressed.
+    /// How many images are worked on at once: enough that some decode while others are compressed or on their way to
+    /// the disk.
     pub fn lanes(&self) -> usize {
-        self.pool.current_num_threads()
+        2 * self.pool.current_num_threads() + 2
     }
 }
 
@@ -188,10 +191,14 @@ pub fn convert_rows(
     context: &Context,
 ) -> Result<Converted> {
     let start = Instant::now();
-    let (mut converted, used) = context
-        .backend
-        .run(|compute| attempt(path, open, output, recipe, context, compute))
-        .map_err(|e| e.of(path.display().to_string()))?;
+    let attempts = |compute: Compute<'_>| match attempt(path, open, output, recipe, context, compute, None)? {
+        Attempt::Done(converted) => Ok(*converted),
+        Attempt::NotCarried(reason) => match attempt(path, open, output, recipe, context, compute, Some(reason))? {
+            Attempt::Done(converted) => Ok(*converted),
+            Attempt::NotCarried(_) => unreachable!("nothing was to be carried"),
+        },
+    };
+    let (mut converted, used) = context.backend.run(attempts).map_err(|e| e.of(path.display().to_string()))?;
     if let Used::CpuAfterGpu(reason) = &used {
         converted.warnings.push(format!("the GPU failed ({reason}); the CPU made this image, with the same result"));
     }
@@ -206,10 +213,10 @@ pub fn convert_rows(
 /// As for [`convert`]; `Misuse` for cropping by transparency without an alpha channel.
 pub fn crop_rect(path: &Path, background: Background, context: &Context) -> Result<(Size, Option<Rect>)> {
     let detect = |compute: Compute<'_>| {
-        let source = decode::open(path, &context.limits)?;
+        let mut source = decode::open(path, &context.limits)?;
         let needed = whole_bytes(source.info(), false) + source.working_bytes();
         let _permit = context.budget.acquire(needed)?;
-        let image = whole_upright(source, &context.limits)?;
+        let image = whole_upright(&mut *source, &context.limits)?;
         let plan = crop_detect::Plan::new(background, &image).ok_or_else(|| {
             Error::misuse(
                 Stage::Operate,
@@ -221,6 +228,14 @@ pub fn crop_rect(path: &Path, background: Background, context: &Context) -> Resu
     context.backend.run(detect).map(|(found, _)| found).map_err(|e| e.of(path.display().to_string()))
 }
 
+/// How an attempt ended that was no error.
+enum Attempt {
+    Done(Box<Converted>),
+    /// The coefficients that were to be carried over turned out to be of no use; the reason.
+    NotCarried(String),
+}
+
+/// One way through all steps. `not_carried` is why full resolution must be encoded anew, if an earlier attempt found out.
 fn attempt(
     path: &Path,
     open: &dyn Fn() -> Result<Box<dyn RowSource>>,
@@ -228,9 +243,13 @@ fn attempt(
     recipe: &Recipe,
     context: &Context,
     compute: Compute<'_>,
-) -> Result<Converted> {
+    not_carried: Option<String>,
+) -> Result<Attempt> {
     let stamp = Stamp::of(path)?;
-    let mut source = open()?;
+    let mut source = {
+        let _span = trace::span("open");
+        open()?
+    };
     let mut warnings = source.info().warnings.clone();
     let clip = if recipe.clip_path { clip_plan(source.info(), &mut warnings)? } else { None };
     if let Some((_, plan)) = &clip {
@@ -245,9 +264,14 @@ fn attempt(
     let decoded = if recipe.knockout.is_some() { info.format.with_alpha() } else { info.format };
     let colors = recipe.color.decide(decoded, info.metadata.icc.as_deref(), &context.colors, &mut warnings)?;
     let format = colors.target(decoded);
-    let unsharp = recipe.unsharp.as_ref().and_then(unsharp::Plan::new);
+    let mut plan = pyramid::Plan {
+        format,
+        levels: original.levels(recipe.output.tile).collect(),
+        resample: resample::Plan::new(recipe.filter),
+        unsharp: recipe.unsharp.as_ref().and_then(unsharp::Plan::new),
+    };
     let wider = if format.bytes_per_pixel() > decoded.bytes_per_pixel() { format } else { decoded };
-    let band = Band::choose(&info, wider, original.width, unsharp.as_ref(), recipe, context);
+    let band = Band::choose(&plan, wider, recipe.output.tile, context);
     let mut needed = source.working_bytes() + band.bytes;
     if let Some(plan) = &colors.plan {
         needed += plan.bytes() + u64::from(band.rows) * u64::from(original.width) * format.bytes_per_pixel() as u64;
@@ -260,16 +284,19 @@ fn attempt(
     warnings.extend(note);
     let mut full_resolution = FullResolution::Encoded;
     if came_as_jpeg && compression == ptiff::Compression::Jpeg {
-        full_resolution =
-            match may_carry(&*source, recipe, &colors, context.budget.total_bytes().saturating_sub(needed)) {
-                Ok(bytes) => {
-                    needed += bytes;
-                    FullResolution::Carried
-                }
-                Err(reason) => FullResolution::Reencoded(reason),
-            };
+        let free_bytes = context.budget.total_bytes().saturating_sub(needed);
+        let may_carry = not_carried.map_or_else(|| may_carry(&*source, recipe, &colors, free_bytes), Err);
+        full_resolution = match may_carry {
+            Ok(bytes) => {
+                needed += bytes;
+                FullResolution::Carried
+            }
+            Err(reason) => FullResolution::Reencoded(reason),
+        };
     }
+    let span = trace::span("wait for memory");
     let _permit = context.budget.acquire(needed)?;
+    drop(span);
 
     // Before the pyramid, so that an asset that fails keeps its pyramid; it takes less memory than the image does.
     let cutout = match clip {
@@ -281,38 +308,47 @@ fn attempt(
         }
     };
 
-    let (mut source, crop): (Box<dyn RowSource>, Option<Insets>) = if whole {
-        let mut image = whole_upright(source, &context.limits)?;
-        let crop = context.pool.install(|| prepare(&mut image, recipe, compute, &mut warnings))?;
-        (Box::new(MemorySource::new(upright(&info, &image), image)?), crop)
-    } else {
-        (source, recipe.insets())
-    };
+    let mut crop = recipe.insets();
+    if full_resolution == FullResolution::Carried && !whole && !on_block_grid(&*source, kept(crop, original)?) {
+        full_resolution = FullResolution::Reencoded(OFF_THE_GRID.into());
+    }
+    let mut carried = None;
+    if full_resolution == FullResolution::Carried {
+        source.keep_coefficients()?;
+    }
+    if whole {
+        let mut image = whole_upright(&mut *source, &context.limits)?;
+        crop = context.pool.install(|| prepare(&mut image, recipe, compute, &mut warnings))?;
+        if full_resolution == FullResolution::Carried {
+            if on_block_grid(&*source, kept(crop, original)?) {
+                carried = Some(source.take_coefficients());
+            } else {
+                full_resolution = FullResolution::Reencoded(OFF_THE_GRID.into());
+            }
+        }
+        source = Box::new(MemorySource::new(upright(&info, &image), image)?);
+    }
     let rect = kept(crop, original)?;
+    plan.levels = rect.size().levels(recipe.output.tile).collect();
 
     let options = ptiff::Options { compression, ..recipe.output.clone() };
-    let plan = Arc::new(pyramid::Plan {
-        format,
-        levels: pyramid::levels(rect.size(), options.tile),
-        resample: resample::Plan::new(recipe.filter),
-        unsharp,
-    });
-    let target = ptiff::Pyramid {
-        format,
-        levels: plan.levels.clone(),
-        metadata: recipe.metadata(&info, colors.icc.clone()),
-        came_as_jpeg,
-    };
+    let metadata = recipe.metadata(&info, colors.icc.clone());
+    let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg };
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
-    if full_resolution == FullResolution::Carried {
-        full_resolution = carry(path, rect, recipe.output.tile, context, &mut writer)?;
-    }
     let skip_full = full_resolution == FullResolution::Carried;
-    let work = Work { color: colors.plan.as_deref(), pyramid: &plan, band: &band, skip_full };
+    let work = Work { color: colors.plan.as_deref(), pyramid: plan.into(), band: &band, skip_full };
     stream(&mut *source, rect, work, context, compute, &mut writer)?;
+    if skip_full {
+        let coefficients = match carried.unwrap_or_else(|| source.take_coefficients()) {
+            Ok(coefficients) => coefficients,
+            Err(error) if error.kind == ErrorKind::Unsupported => return Ok(Attempt::NotCarried(error.message)),
+            Err(error) => return Err(error),
+        };
+        carry(&coefficients, rect, recipe.output.tile, context, &mut writer)?;
+    }
     stamp.check(path)?;
     let written = context.pool.install(|| writer.finish())?;
-    Ok(Converted {
+    Ok(Attempt::Done(Box::new(Converted {
         kind: info.kind,
         original,
         format,
@@ -325,7 +361,7 @@ fn attempt(
         backend: Used::Cpu,
         warnings,
         elapsed: Duration::ZERO,
-    })
+    })))
 }
 
 /// Checks the header of the original and a manual crop against its size; reads no pixels, writes nothing.
@@ -367,23 +403,22 @@ fn write_mask(
     let mut source: Box<dyn RowSource> = Box::new(clip::Mask::new(original, plan));
     let stored = source.info().clone();
     if stored.orientation != Orientation::Upright {
-        let image = whole_upright(source, &context.limits)?;
+        let image = whole_upright(&mut *source, &context.limits)?;
         source = Box::new(MemorySource::new(upright(&stored, &image), image)?);
     }
     let (format, size) = (source.info().format, source.info().size);
-    let output = ptiff::Options { compression: ptiff::Compression::Deflate, ..recipe.output.clone() };
-    let recipe = Recipe { filter: recipe.filter, output, dpi: recipe.dpi, ..Recipe::default() };
-    let band = Band::choose(source.info(), format, size.width, None, &recipe, context);
-    let plan = Arc::new(pyramid::Plan {
+    let options = ptiff::Options { compression: ptiff::Compression::Deflate, ..recipe.output.clone() };
+    let plan = pyramid::Plan {
         format,
-        levels: pyramid::levels(size, recipe.output.tile),
+        levels: size.levels(options.tile).collect(),
         resample: resample::Plan::new(recipe.filter),
         unsharp: None,
-    });
-    let metadata = recipe.metadata(&stored, None);
+    };
+    let metadata = Recipe { dpi: recipe.dpi, ..Recipe::default() }.metadata(&stored, None);
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg: false };
-    let mut writer = ptiff::Writer::create(path, target, &recipe.output, band.spill_bytes)?;
-    let work = Work { color: None, pyramid: &plan, band: &band, skip_full: false };
+    let band = Band::choose(&plan, format, options.tile, context);
+    let mut writer = ptiff::Writer::create(path, target, &options, band.spill_bytes)?;
+    let work = Work { color: None, pyramid: plan.into(), band: &band, skip_full: false };
     stream(&mut *source, Rect::of(size), work, context, compute, &mut writer)?;
     context.pool.install(|| writer.finish())
 }
@@ -454,189 +489,43 @@ fn may_carry(
     Ok(bytes)
 }
 
-/// Hands the source's own JPEG coefficients to `writer` as full-resolution tiles, where no pixel changes.
+const OFF_THE_GRID: &str = "the crop does not start on the JPEG's block grid";
+
+/// Whether `rect` can be cut out of the source's coefficients.
+fn on_block_grid(source: &dyn RowSource, rect: Rect) -> bool {
+    source.mcu().is_some_and(|mcu| rect.x.is_multiple_of(mcu.width) && rect.y.is_multiple_of(mcu.height))
+}
+
+/// Tiles that are cut before the first of them is stored.
+const TILES_AT_ONCE: usize = 256;
+
+/// Hands the source's own JPEG coefficients to `writer` as full-resolution tiles.
 fn carry(
-    path: &Path,
+    coefficients: &Coefficients,
     rect: Rect,
     tile_px: u32,
     context: &Context,
     writer: &mut ptiff::Writer,
-) -> Result<FullResolution> {
-    let reencoded = |reason: &str| Ok(FullResolution::Reencoded(reason.into()));
-    let coefficients = match decode::jpeg::coefficients(path, &context.limits) {
-        Ok(coefficients) => coefficients,
-        Err(error) if error.kind == ErrorKind::Unsupported => return reencoded(&error.message),
-        Err(error) => return Err(error),
-    };
-    let mcu = coefficients.mcu();
-    if !rect.x.is_multiple_of(mcu.width) || !rect.y.is_multiple_of(mcu.height) {
-        return reencoded("the crop does not start on the JPEG's block grid");
-    }
+) -> Result<()> {
     let subsampling = (!coefficients.is_gray()).then(|| coefficients.subsampling());
     writer.carry_level0(ptiff::Carried { tables: coefficients.tables().to_vec(), subsampling })?;
     let (across, down) = (rect.width.div_ceil(tile_px), rect.height.div_ceil(tile_px));
-    for row in 0..down {
+    let count = across as usize * down as usize;
+    for first in (0..count).step_by(TILES_AT_ONCE) {
         let tiles: Vec<Result<Vec<u8>>> = context.pool.install(|| {
-            let cut = |column| {
+            let cut = |tile| {
+                let _span = trace::span("cut tile");
+                let (column, row) = ((tile % across as usize) as u32, (tile / across as usize) as u32);
                 let mut stream = Vec::new();
                 coefficients.cut_tile(rect, column, row, tile_px, &mut stream).map(|()| stream)
             };
-            (0..across).into_par_iter().map(cut).collect()
+            (first..count.min(first + TILES_AT_ONCE)).into_par_iter().map(cut).collect()
         });
-        for (column, tile) in tiles.into_iter().enumerate() {
-            writer.write_carried_tile(row as usize * across as usize + column, &tile?)?;
+        for (tile, stream) in (first..).zip(tiles) {
+            writer.write_carried_tile(tile, stream?)?;
         }
-    }
-    Ok(FullResolution::Carried)
-}
-
-/// What is done with the rows of a crop.
-struct Work<'a> {
-    color: Option<&'a color::Plan>,
-    pyramid: &'a Arc<pyramid::Plan>,
-    band: &'a Band,
-    /// Full resolution is in the file already.
-    skip_full: bool,
-}
-
-/// Reads, computes and compresses band by band; the next band is decoded while this one is worked on.
-fn stream(
-    source: &mut dyn RowSource,
-    rect: Rect,
-    work: Work<'_>,
-    context: &Context,
-    compute: Compute<'_>,
-    writer: &mut ptiff::Writer,
-) -> Result<()> {
-    let (mut executor, rows) = compute.pyramid(work.pyramid, work.band.rows, work.band.device_bytes)?;
-    let decoded = source.info().format;
-    let mut cut = Cut { source, rect, rows_skipped: 0, rows_read: 0, scratch: None };
-    let mut current = Raster::empty(decoded, rect.width);
-    let mut next = Raster::empty(decoded, rect.width);
-    let mut first_row = 0;
-    cut.read(&mut current, rows)?;
-    while current.height > 0 {
-        let mut computed = Ok(());
-        let decoded = context.pool.in_place_scope(|scope| {
-            scope.spawn(|_| {
-                computed = (|| {
-                    let converted;
-                    let band = match work.color {
-                        Some(plan) => {
-                            converted = compute.convert(plan, &current, first_row)?;
-                            &converted
-                        }
-                        None => &current,
-                    };
-                    if !work.skip_full {
-                        writer.write_rows(0, band)?;
-                    }
-                    executor.push(band, &mut |level, _, rows| writer.write_rows(level, rows))
-                })();
-            });
-            cut.read(&mut next, rows)
-        });
-        computed?;
-        decoded?;
-        first_row += current.height;
-        std::mem::swap(&mut current, &mut next);
-        next.set_rows(0);
     }
     Ok(())
-}
-
-/// The rows and columns of a source that a crop keeps.
-struct Cut<'a> {
-    source: &'a mut dyn RowSource,
-    rect: Rect,
-    rows_skipped: u32,
-    rows_read: u32,
-    /// Full-width rows, when columns are cut.
-    scratch: Option<Raster>,
-}
-
-impl Cut<'_> {
-    /// Appends up to `max_rows` rows to `band`; none are left when it stays as it was.
-    fn read(&mut self, band: &mut Raster, max_rows: u32) -> Result<()> {
-        let (format, width) = (self.source.info().format, self.source.info().size.width);
-        while self.rows_skipped < self.rect.y {
-            let mut skipped = Raster::empty(format, width);
-            self.rows_skipped += self.expect_rows(&mut skipped, (self.rect.y - self.rows_skipped).min(max_rows))?;
-        }
-        let wanted = max_rows.min(self.rect.height - self.rows_read);
-        let mut got = 0;
-        while got < wanted {
-            let rows = if self.rect.width == width {
-                self.expect_rows(band, wanted - got)?
-            } else {
-                let mut scratch = self.scratch.take().unwrap_or_else(|| Raster::empty(format, width));
-                scratch.set_rows(0);
-                let rows = self.expect_rows(&mut scratch, wanted - got)?;
-                let cut = scratch.cropped(Rect { x: self.rect.x, y: 0, width: self.rect.width, height: rows });
-                band.append_rows(&cut, 0..rows);
-                self.scratch = Some(scratch);
-                rows
-            };
-            got += rows;
-            self.rows_read += rows;
-        }
-        Ok(())
-    }
-
-    fn expect_rows(&mut self, band: &mut Raster, max_rows: u32) -> Result<u32> {
-        match self.source.read_rows(band, max_rows)? {
-            0 => Err(Error::malformed(
-                Stage::Decode,
-                format!("ends after row {} of {}", self.rows_skipped + self.rows_read, self.source.info().size.height),
-            )),
-            rows => Ok(rows),
-        }
-    }
-}
-
-/// Sizes of the pieces that an image is worked on in.
-#[derive(Debug, Clone, Copy)]
-struct Band {
-    rows: u32,
-    /// Held outside the decoder: bands, pyramid windows, strips of tiles, compressed tiles.
-    bytes: u64,
-    /// Compressed tiles beyond this go to a temporary file.
-    spill_bytes: u64,
-    /// For buffers on the device.
-    device_bytes: u64,
-}
-
-impl Band {
-    /// One row of tiles at a time, fewer rows where the image is so wide that several such images would not fit.
-    fn choose(
-        info: &SourceInfo,
-        format: PixelFormat,
-        width: u32,
-        unsharp: Option<&unsharp::Plan>,
-        recipe: &Recipe,
-        context: &Context,
-    ) -> Self {
-        let share = context.budget.total_bytes() / context.lanes() as u64;
-        let tile = recipe.output.tile;
-        let row_bytes = u64::from(width) * format.bytes_per_pixel() as u64;
-        let pixels_bytes = info.size.pixels() * format.bytes_per_pixel() as u64;
-        let spill_bytes = (pixels_bytes / 2 + (1 << 16)).min(share / 8);
-        let plan = pyramid::Plan {
-            format,
-            levels: pyramid::levels(info.orientation.oriented(info.size), tile),
-            resample: resample::Plan::new(recipe.filter),
-            unsharp: unsharp.cloned(),
-        };
-        // A strip of tiles per level, raw and once more while it is compressed: the levels together hold twice the first.
-        let strips = 4 * u64::from(tile.min(info.size.pixels().min(1 << 20) as u32)) * row_bytes;
-        let bytes =
-            |rows: u32| 3 * u64::from(rows) * row_bytes + pyramid::working_bytes(&plan, rows) + strips + spill_bytes;
-        let mut rows = tile.min(info.orientation.oriented(info.size).height);
-        while rows > 16 && bytes(rows) > share / 2 {
-            rows /= 2;
-        }
-        Band { rows, bytes: bytes(rows), spill_bytes, device_bytes: share }
-    }
 }
 
 /// Bytes held while a whole image is decoded, turned upright, masked and knocked out.
@@ -663,9 +552,9 @@ fn upright(info: &SourceInfo, image: &Raster) -> SourceInfo {
     }
 }
 
-fn whole_upright(source: Box<dyn RowSource>, limits: &Limits) -> Result<Raster> {
+fn whole_upright(source: &mut dyn RowSource, limits: &Limits) -> Result<Raster> {
     let orientation = source.info().orientation;
-    let image = decode::read_whole(source, limits)?;
+    let image = decode::read_whole(&mut *source, limits)?;
     Ok(if orientation == Orientation::Upright { image } else { decode::orient::orient(&image, orientation) })
 }
 

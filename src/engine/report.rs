@@ -174,7 +174,7 @@ fn before(path: &Path, limits: &Limits) -> Result<Raster> {
 /// Halves a source until it fits the picture, in bands.
 fn shrink(mut source: Box<dyn RowSource>) -> Result<Raster> {
     let (format, size) = (source.info().format, source.info().size);
-    let levels = pyramid::levels(size, PICTURE_PX);
+    let levels: Vec<Size> = size.levels(PICTURE_PX).collect();
     let last = levels.len() - 1;
     let plan = pyramid::Plan { format, resample: resample::Plan::new(Filter::Box), unsharp: None, levels };
     let mut small = Raster::empty(format, plan.levels[last].width);

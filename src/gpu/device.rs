@@ -193,6 +193,13 @@ fn list() -> Vec<(wgpu::Adapter, AdapterInfo)> {
     found
 }
 
+/// Whether there is a device file that a GPU's driver would open. Loading every Vulkan driver only to find software
+/// takes tens of milliseconds, as long as converting a small image.
+fn may_have_hardware() -> bool {
+    const DEVICES: [&str; 5] = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/kgsl-3d0", "/dev/mali0"];
+    !cfg!(target_os = "linux") || DEVICES.iter().any(|device| std::path::Path::new(device).exists())
+}
+
 impl Gpu {
     /// Opens the best adapter that `choice` allows, with all that it offers.
     ///
@@ -207,7 +214,7 @@ impl Gpu {
     /// # Errors
     /// `Device` when there is no such adapter or it cannot be opened.
     pub fn open_with(config: Config) -> Result<Self> {
-        let mut found = list();
+        let mut found = if config.adapters == Adapters::Hardware && !may_have_hardware() { Vec::new() } else { list() };
         found.retain(|(_, info)| config.adapters == Adapters::Any || info.kind != AdapterKind::Software);
         let Some((adapter, _)) = found.into_iter().next() else {
             return Err(Error::device(match config.adapters {

@@ -10,6 +10,7 @@ use super::rows::Rows;
 use super::shader::Shader;
 use crate::error::{Error, Result};
 use crate::pixel::Raster;
+use crate::trace;
 
 /// Distance of parameter blocks; a multiple of every adapter's alignment for uniform offsets.
 const PARAMETER_STRIDE: u64 = 256;
@@ -71,6 +72,7 @@ impl<'a> Recording<'a> {
     /// `Device` when memory is exhausted or the device is lost.
     pub fn upload(&mut self, raster: &Raster, rows: Range<u32>, to: Rows<'a>, first: u32) -> Result<()> {
         let layout = to.layout;
+        let _span = trace::span("upload").bytes(layout.bytes(rows.end - rows.start));
         self.gpu.guarded(|| {
             let mut view = self.gpu.staging(to.buffer, to.offset(first), layout.bytes(rows.end - rows.start))?;
             layout.pack(raster, rows, |at, bytes| {
@@ -142,6 +144,7 @@ impl<'a> Recording<'a> {
         let parameters = gpu.parameters(self.parameters.len().max(1) as u64)?;
         let (sender, receiver) = mpsc::channel();
 
+        let span = trace::span("submission");
         let submission = gpu.guarded(|| {
             if !self.parameters.is_empty() {
                 gpu.queue().write_buffer(parameters.raw(), 0, &self.parameters);
@@ -176,12 +179,14 @@ impl<'a> Recording<'a> {
             outcome = outcome.or_else(|| receiver.recv_timeout(Duration::from_millis(1)).ok());
             outcome.is_some()
         })?;
+        drop(span);
         gpu.check()?;
         if outcome != Some(true) {
             return Err(Error::device("the result of the GPU cannot be read"));
         }
         let Some(readback) = readback else { return read(&[]) };
         gpu.count_download();
+        let _span = trace::span("download").bytes(total);
         let result = readback
             .raw()
             .get_mapped_range(0..total)

@@ -1,31 +1,24 @@
 //! A JPEG cut into the tiles of a TIFF without decoding it: every coefficient and quantisation table stays.
 
-use std::borrow::Cow;
 use std::slice;
 
 use mozjpeg_sys as ffi;
 
 use super::header::{Component, Header};
-use super::huffman::{self, BitWriter, Histogram, Table, ZIGZAG};
+use super::huffman::{BitWriter, Table, ZIGZAG};
 use super::session::{Encoding, Session, guard};
+use super::tokens::{Block, Statistics, Token, TokenRow, Tokenizer};
 use crate::error::{Error, Result, Stage};
 use crate::geometry::{Rect, Size};
-use crate::limits::Limits;
 
-type Block = [i16; 64];
-
-/// One component: its blocks inside the image, row by row.
+/// One component: its blocks inside the image.
 struct Plane {
     /// Sampling factors, 1 or 2.
     h: u32,
     v: u32,
-    blocks_wide: u32,
     /// Index into the quantisation tables.
     quantization: u8,
-    /// Coefficients in zigzag order, which is the order of the stream.
-    blocks: Vec<Block>,
-    /// Bit k says that coefficient k is not zero.
-    nonzero: Vec<u64>,
+    rows: Vec<TokenRow>,
 }
 
 /// Tables for DC and AC.
@@ -49,7 +42,6 @@ pub struct Coefficients {
     /// For the first plane, and for the two of chroma.
     codes: Vec<Codes>,
     tables: Vec<u8>,
-    warnings: Vec<String>,
 }
 
 /// Why a file with this header cannot be taken over.
@@ -68,7 +60,7 @@ pub(super) fn transferable(header: &Header, encoding: Encoding) -> std::result::
 }
 
 /// Sampling of the first component as TIFF's YCbCrSubSampling states it, when chroma is not sampled otherwise.
-fn sampling(components: &[Component]) -> Option<(u32, u32)> {
+pub(super) fn sampling(components: &[Component]) -> Option<(u32, u32)> {
     let (first, chroma) = components.split_first()?;
     let factors = |c: &Component| (c.horizontal, c.vertical);
     // Factors only count in relation to each other; one component alone is not subsampled.
@@ -79,83 +71,117 @@ fn sampling(components: &[Component]) -> Option<(u32, u32)> {
     regular.then_some((first.horizontal.into(), first.vertical.into()))
 }
 
-impl Coefficients {
-    /// Reads all coefficients of a JPEG file.
+/// Pixel rows in a row of MCUs as libjpeg counts them, also where all sampling factors are 2.
+fn mcu_height(header: &Header) -> u32 {
+    8 * header.components.iter().map(|c| u32::from(c.vertical)).max().unwrap_or(1)
+}
+
+/// libjpeg's arrays of the coefficients read so far: one per component.
+pub(super) type Arrays = *mut *mut ffi::jvirt_barray_control;
+
+/// Gathers coefficients while the rows of a session are decoded.
+pub(super) struct Collector {
+    planes: Vec<Plane>,
+    /// For the first plane, and for the two of chroma.
+    statistics: Vec<Statistics>,
+    tokenizer: Tokenizer,
+    /// Rows of MCUs gathered, and how many there are, as libjpeg counts them.
+    mcu_rows: u32,
+    mcu_rows_in_all: u32,
+}
+
+impl Collector {
+    /// For a file that is [`transferable`].
+    pub(super) fn new(header: &Header) -> Self {
+        let (h, v) = sampling(&header.components).expect("the file is transferable");
+        let plane = |index| {
+            let (h, v) = if index == 0 { (h, v) } else { (1, 1) };
+            Plane { h, v, quantization: 0, rows: Vec::new() }
+        };
+        let planes: Vec<Plane> = (0..header.components.len()).map(plane).collect();
+        Collector {
+            statistics: planes.iter().take(2).map(|_| Statistics::new()).collect(),
+            planes,
+            tokenizer: Tokenizer::default(),
+            mcu_rows: 0,
+            mcu_rows_in_all: header.size.height.div_ceil(mcu_height(header)),
+        }
+    }
+
+    /// Takes the rows of MCUs before `mcu_rows`, or all where there are fewer.
     ///
-    /// # Errors
-    /// As [`Decoder`](super::Decoder); also `Unsupported` when the file cannot be taken over as tiles, with the
-    /// reason: not gray or YCbCr, other samplings, coefficients outside of what a baseline stream can hold.
-    pub fn read(data: &[u8], limits: &Limits) -> Result<Self> {
-        let mut session = Session::open(Cow::Borrowed(data), limits)?;
-        let header = &session.header;
-        let refused = |reason: String| Error::unsupported(Stage::Decode, format!("the JPEG stays no JPEG: {reason}"));
-        transferable(header, session.encoding).map_err(refused)?;
-        // libjpeg's arrays, the copy of them, and a mask of 8 bytes for each block of 128.
-        let coefficient_bytes = header.coefficient_bytes();
-        limits.check_bytes(data.len() as u64 + 2 * coefficient_bytes + coefficient_bytes / 16)?;
-        let size = header.size;
-        let (h, v) = sampling(&header.components).expect("checked by `transferable`");
-
-        let cinfo = session.cinfo_mut();
-        // SAFETY: the header is read, and no decoding has started.
-        let read = guard(|| unsafe { ffi::jpeg_read_coefficients(cinfo) });
-        let arrays = read.map_err(|failure| session.error(failure, "its coefficients"))?;
-
-        let mut quantization: Vec<[u16; 64]> = Vec::new();
-        let mut planes = Vec::new();
-        for index in 0..session.header.components.len() {
+    /// # Safety
+    /// `arrays` are those of `session`, and libjpeg has read these rows.
+    pub(super) unsafe fn take(&mut self, session: &mut Session, arrays: Arrays, mcu_rows: u32) -> Result<()> {
+        let mcu_rows = mcu_rows.min(self.mcu_rows_in_all);
+        for (index, plane) in self.planes.iter_mut().enumerate() {
             let cinfo = session.cinfo_mut();
-            // SAFETY: `comp_info` has an entry for every component of the header, and `quant_table` was saved when
-            // the component's first scan started. Both live until the session ends.
-            let (blocks_wide, blocks_high, values) = unsafe {
+            // SAFETY: `comp_info` has an entry for every component of the header.
+            let (wide, high) = unsafe {
                 let info = &*cinfo.comp_info.add(index);
-                (info.width_in_blocks, info.height_in_blocks, info.quant_table.as_ref().map(|table| table.quantval))
+                (info.width_in_blocks as usize, info.height_in_blocks)
             };
-            let values = values
-                .ok_or_else(|| Error::malformed(Stage::Decode, "this JPEG file is broken: a component has no scan"))?;
-            let values = ZIGZAG.map(|position| values[usize::from(position)]);
-            let quantization = quantization.iter().position(|known| *known == values).unwrap_or_else(|| {
-                quantization.push(values);
-                quantization.len() - 1
-            }) as u8;
-            let count = blocks_wide as usize * blocks_high as usize;
-            let (mut blocks, mut nonzero) = (Vec::with_capacity(count), Vec::with_capacity(count));
-            for row in 0..blocks_high {
-                // SAFETY: `arrays` has an entry for every component, and the array at least `blocks_high` rows of at
-                // least `blocks_wide` blocks. The slice is used up before the next call into libjpeg.
+            let v = u32::from(session.header.components[index].vertical);
+            let rows_of = |mcu_rows: u32| (mcu_rows * v).min(high);
+            for row in rows_of(self.mcu_rows)..rows_of(mcu_rows) {
+                let cinfo = session.cinfo_mut();
+                // SAFETY: `arrays` has an entry for every component, and the array at least `high` rows of at least
+                // `wide` blocks. The slice is used up before the next call into libjpeg.
                 let access = guard(|| unsafe {
                     let array = *arrays.add(index);
                     let common = &mut cinfo.common;
                     let access = (*common.mem).access_virt_barray.expect("set by libjpeg");
                     let rows = access(common, array, row, 1, 0);
-                    slice::from_raw_parts(*rows, blocks_wide as usize)
+                    slice::from_raw_parts((*rows).cast::<Block>(), wide)
                 });
-                let source = match access {
-                    Ok(source) => source,
+                let blocks = match access {
+                    Ok(blocks) => blocks,
                     Err(failure) => return Err(session.error(failure, "its coefficients")),
                 };
-                for natural in source {
-                    let block = ZIGZAG.map(|position| natural[usize::from(position)]);
-                    nonzero.push((0..64).fold(0, |mask, k| mask | u64::from(block[k] != 0) << k));
-                    blocks.push(block);
-                }
+                plane.rows.push(self.tokenizer.row(blocks, &mut self.statistics[index.min(1)]));
             }
-            let (h, v) = if index == 0 { (h, v) } else { (1, 1) };
-            planes.push(Plane { h, v, blocks_wide, quantization, blocks, nonzero });
         }
-        let warnings = session.warnings();
-        drop(session);
-
-        let codes =
-            if planes.len() == 1 { vec![codes(&planes)] } else { vec![codes(&planes[..1]), codes(&planes[1..])] };
-        let codes = codes
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| refused("some coefficients are larger than 8-bit images have".to_string()))?;
-        let tables = write_tables(&quantization, &codes);
-        Ok(Coefficients { size, planes, quantization, codes, tables, warnings })
+        self.mcu_rows = mcu_rows;
+        Ok(())
     }
 
+    /// What was gathered, as an image that ends with the last block.
+    ///
+    /// # Errors
+    /// `Unsupported` when a baseline stream cannot hold the coefficients; `Malformed` when a component has none.
+    pub(super) fn finish(mut self, session: &mut Session) -> Result<Coefficients> {
+        let mut quantization: Vec<[u16; 64]> = Vec::new();
+        for (index, plane) in self.planes.iter_mut().enumerate() {
+            // SAFETY: `comp_info` has an entry for every component of the header, and `quant_table` was saved when
+            // the component's first scan started. Both live until decoding ends.
+            let values = unsafe {
+                let info = &*session.cinfo().comp_info.add(index);
+                info.quant_table.as_ref().map(|table| table.quantval)
+            };
+            let values = values
+                .ok_or_else(|| Error::malformed(Stage::Decode, "this JPEG file is broken: a component has no scan"))?;
+            let values = ZIGZAG.map(|position| values[usize::from(position)]);
+            plane.quantization = quantization.iter().position(|known| *known == values).unwrap_or_else(|| {
+                quantization.push(values);
+                quantization.len() - 1
+            }) as u8;
+        }
+        if !self.statistics.iter().all(Statistics::fits) {
+            return Err(Error::unsupported(Stage::Decode, "some coefficients are larger than 8-bit images have"));
+        }
+        let codes: Vec<Codes> = self
+            .statistics
+            .iter()
+            .map(|statistics| Codes { dc: Table::optimal(&statistics.dc), ac: Table::optimal(&statistics.ac) })
+            .collect();
+        let tables = write_tables(&quantization, &codes);
+        let Size { width, height } = session.header.size;
+        let size = Size::new(width, height.min(self.mcu_rows * mcu_height(&session.header)));
+        Ok(Coefficients { size, planes: self.planes, quantization, codes, tables })
+    }
+}
+
+impl Coefficients {
     pub fn size(&self) -> Size {
         self.size
     }
@@ -173,17 +199,6 @@ impl Coefficients {
     /// Size of an MCU: windows start at multiples of it.
     pub fn mcu(&self) -> Size {
         Size::new(8 * self.planes[0].h, 8 * self.planes[0].v)
-    }
-
-    /// Oddities of the source that cost no pixel.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> u64 {
-        let blocks: usize = self.planes.iter().map(|plane| plane.blocks.len()).sum();
-        (blocks * (size_of::<Block>() + size_of::<u64>())) as u64
     }
 
     /// The stream with the tables that all tiles share: the value of the TIFF tag JPEGTables.
@@ -241,9 +256,9 @@ impl Coefficients {
                     let codes = &self.codes[index.min(1)];
                     for v in 0..cut.plane.v {
                         for h in 0..cut.plane.h {
-                            let (block, masks) = cut.block(x * cut.plane.h + h, y * cut.plane.v + v);
-                            bits.put_block((&codes.dc, &codes.ac), block, masks, predictions[index]);
-                            predictions[index] = block[0].into();
+                            let (block, negated) = cut.block(x * cut.plane.h + h, y * cut.plane.v + v);
+                            bits.put_block((&codes.dc, &codes.ac), block, negated, predictions[index]);
+                            predictions[index] = block.0.into();
                         }
                     }
                 }
@@ -322,50 +337,19 @@ impl<'a> Cut<'a> {
         }
     }
 
-    /// Coefficients of block (`x`, `y`) of the window and of what lies beyond it, with the masks of those that are not
-    /// zero and of those that count with the other sign.
-    fn block(&self, x: u32, y: u32) -> (&'a Block, (u64, u64)) {
+    /// DC value and AC tokens of block (`x`, `y`) of the window and of what lies beyond it, with the mask of the
+    /// coefficients that count with the other sign.
+    fn block(&self, x: u32, y: u32) -> ((i16, &'a [Token]), u64) {
         let inner = |at: u32, length: u32| at.min(length - 1);
-        let row = (self.top + inner(y, self.height)) as usize;
-        let index = row * self.plane.blocks_wide as usize + (self.left + inner(x, self.width)) as usize;
-        let (block, nonzero) = (&self.plane.blocks[index], self.plane.nonzero[index]);
+        let row = &self.plane.rows[(self.top + inner(y, self.height)) as usize];
+        let (dc, tokens) = row.block((self.left + inner(x, self.width)) as usize);
         if x > self.width || y > self.height {
-            return (block, (0, 0));
+            return ((dc, &[]), 0);
         }
         let mirrored_x = if x == self.width { ODD_HORIZONTAL } else { 0 };
         let mirrored_y = if y == self.height { ODD_VERTICAL } else { 0 };
-        (block, (nonzero, mirrored_x ^ mirrored_y))
+        ((dc, tokens), mirrored_x ^ mirrored_y)
     }
-}
-
-/// The best tables for `planes`, or `None` when a baseline stream cannot hold a coefficient.
-fn codes(planes: &[Plane]) -> Option<Codes> {
-    let (mut dc, mut ac) = (Histogram::new(), Histogram::new());
-    // Tiles put any two blocks next to each other, so every category needs a code; likewise for flat blocks.
-    (0..=huffman::MAX_DC_CATEGORY).for_each(|category| dc.count(category as u8));
-    ac.count(huffman::EOB);
-    let (mut least, mut most) = (0, 0);
-    let mut fits = true;
-    for plane in planes {
-        for (blocks, nonzero) in plane
-            .blocks
-            .chunks_exact(plane.blocks_wide as usize)
-            .zip(plane.nonzero.chunks_exact(plane.blocks_wide as usize))
-        {
-            let mut prediction = None;
-            for (block, nonzero) in blocks.iter().zip(nonzero) {
-                let value = i32::from(block[0]);
-                (least, most) = (value.min(least), value.max(most));
-                let category = huffman::category(value - prediction.unwrap_or(value));
-                dc.count(category as u8);
-                prediction = Some(value);
-                fits &= ac.count_block(block, *nonzero);
-            }
-        }
-    }
-    // The first block of a tile is predicted as 0, any other as the one before it.
-    fits &= huffman::category(most - least) <= huffman::MAX_DC_CATEGORY;
-    fits.then(|| Codes { dc: Table::optimal(&dc), ac: Table::optimal(&ac) })
 }
 
 /// Start of image, quantisation tables, Huffman tables, end of image.
@@ -398,6 +382,7 @@ fn write_tables(quantization: &[[u16; 64]], codes: &[Codes]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::jpeg::Decoder;
+    use crate::limits::Limits;
 
     fn decode_plain(data: Vec<u8>) -> (Size, usize, Vec<u8>) {
         let mut decoder = Decoder::new(data, &Limits::default()).expect("a header");
@@ -423,7 +408,7 @@ mod tests {
             include_bytes!("../../tests/data/jpeg/coarse_tables.jpg"),
         ] {
             let (size, channels, whole) = decode_plain(source.to_vec());
-            let coefficients = Coefficients::read(source, &Limits::default()).expect("coefficients");
+            let coefficients = Decoder::coefficients(source.to_vec(), &Limits::default()).expect("coefficients");
             let whole_window = Rect::of(size);
             let corner = Rect { x: 16, y: 16, width: 45, height: 37 };
             for (window, tile_px) in [(whole_window, 16), (whole_window, 48), (whole_window, 128), (corner, 32)] {

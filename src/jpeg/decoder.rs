@@ -1,14 +1,15 @@
 //! Rows of a JPEG at full quality.
 
-use std::borrow::Cow;
-use std::ptr;
+use std::{mem, ptr};
 
 use mozjpeg_sys as ffi;
 
+use super::coefficients::{self, Arrays, Coefficients, Collector};
 use super::header::Header;
 use super::metadata::{self, Blocks};
 use super::session::{Encoding, Session, guard};
 use crate::error::{Error, Result, Stage};
+use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::pixel::{Color, Depth, PixelFormat};
 
@@ -20,7 +21,7 @@ const ROWS_PER_CALL: usize = 32;
 /// Gray stays gray, YCbCr and RGB become RGB, CMYK and YCCK become CMYK with 0 = no ink. Files with an Adobe
 /// marker hold inverted ink, as Photoshop writes it; others are taken as they are.
 pub struct Decoder {
-    session: Session<'static>,
+    session: Session,
     format: PixelFormat,
     next_row: u32,
     started: bool,
@@ -29,7 +30,21 @@ pub struct Decoder {
     failed: bool,
     /// What is wrong behind the last row.
     trailing: Option<String>,
+    keeping: Keeping,
 }
+
+/// Coefficients that are kept beside the rows.
+enum Keeping {
+    No,
+    Wanted,
+    /// Decoding has started.
+    Rows(Collector, Arrays),
+    /// All rows are decoded; the error says why they cannot be taken over.
+    All(Result<Coefficients>),
+}
+
+// SAFETY: the arrays belong to the session, which moves with them.
+unsafe impl Send for Decoder {}
 
 impl Decoder {
     /// Reads the header. Nothing large is allocated before the first row is asked for.
@@ -39,7 +54,7 @@ impl Decoder {
     /// and for other than 1, 3 or 4 components, `Limit` when the size, the number of scans or the bytes needed
     /// to decode are over a limit.
     pub fn new(data: Vec<u8>, limits: &Limits) -> Result<Self> {
-        let mut session = Session::open(Cow::Owned(data), limits)?;
+        let mut session = Session::open(data, limits)?;
         let (color, out) = match session.encoding {
             Encoding::Gray => (Color::Gray, ffi::JCS_GRAYSCALE),
             Encoding::YCbCr | Encoding::Rgb => (Color::Rgb, ffi::JCS_RGB),
@@ -50,8 +65,16 @@ impl Decoder {
         cinfo.dct_method = ffi::J_DCT_METHOD::JDCT_ISLOW;
         cinfo.do_fancy_upsampling = 1;
         let format = PixelFormat::new(color, false, Depth::U8);
-        let decoder =
-            Decoder { session, format, next_row: 0, started: false, pending: None, failed: false, trailing: None };
+        let decoder = Decoder {
+            session,
+            format,
+            next_row: 0,
+            started: false,
+            pending: None,
+            failed: false,
+            trailing: None,
+            keeping: Keeping::No,
+        };
         limits.check_bytes(decoder.working_bytes())?;
         Ok(decoder)
     }
@@ -82,19 +105,67 @@ impl Decoder {
         warnings
     }
 
-    /// Why [`Coefficients`](super::Coefficients) cannot take this file over as tiles, as far as the header tells.
+    /// Bytes that keeping the coefficients takes at most: libjpeg's arrays of them, and a token of two bytes for each
+    /// that is not zero, which takes two bits in the file at least.
     ///
     /// # Errors
-    /// The reason.
-    pub fn transferable(&self) -> std::result::Result<(), String> {
-        super::coefficients::transferable(self.header(), self.encoding())
+    /// The reason why this file cannot be taken over as tiles, as far as the header tells: not gray or YCbCr, other
+    /// samplings.
+    pub fn coefficient_bytes(&self) -> std::result::Result<u64, String> {
+        coefficients::transferable(self.header(), self.encoding())?;
+        let arrays = self.header().coefficient_bytes();
+        let held = if self.header().multiple_scans { 0 } else { arrays };
+        // Beside its tokens, each block of 128 bytes has a DC value and an end.
+        let tokens = (8 * self.session.data().len() as u64).min(arrays);
+        Ok(held + tokens + arrays / 16)
     }
 
-    /// Bytes that [`Coefficients::read`](super::Coefficients::read) holds at its peak: libjpeg's arrays, the copy of
-    /// them with its masks, and the file.
-    pub fn coefficient_bytes(&self) -> u64 {
-        let arrays = self.header().coefficient_bytes();
-        2 * arrays + arrays / 16 + self.session.data().len() as u64
+    /// Size of an MCU in pixels, where the file can be taken over as tiles.
+    pub fn mcu(&self) -> Option<Size> {
+        coefficients::transferable(self.header(), self.encoding()).ok()?;
+        coefficients::sampling(&self.header().components).map(|(h, v)| Size::new(8 * h, 8 * v))
+    }
+
+    /// Keeps the coefficients of the rows that will be read. To be called before the first row.
+    ///
+    /// # Errors
+    /// `Misuse` when rows were read; `Unsupported`, with the reason, where
+    /// [`coefficient_bytes`](Self::coefficient_bytes) refuses.
+    pub fn keep_coefficients(&mut self) -> Result<()> {
+        if self.started {
+            return Err(Error::misuse(Stage::Decode, "coefficients were asked for after rows"));
+        }
+        self.coefficient_bytes().map_err(|reason| Error::unsupported(Stage::Decode, reason))?;
+        self.keeping = Keeping::Wanted;
+        Ok(())
+    }
+
+    /// The coefficients of the rows that were read, which are all blocks down to the last of those rows at least. To be
+    /// called once, behind the last row that is wanted.
+    ///
+    /// # Errors
+    /// `Unsupported`, with the reason, when some are outside of what a baseline stream can hold; `Misuse` when none
+    /// were kept.
+    pub fn take_coefficients(&mut self) -> Result<Coefficients> {
+        match mem::replace(&mut self.keeping, Keeping::No) {
+            Keeping::All(coefficients) => coefficients,
+            Keeping::Rows(collector, _) => collector.finish(&mut self.session),
+            _ => Err(Error::misuse(Stage::Decode, "no coefficients were kept")),
+        }
+    }
+
+    /// All coefficients of a JPEG in memory.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), [`read_scanlines`](Self::read_scanlines) and
+    /// [`take_coefficients`](Self::take_coefficients).
+    pub fn coefficients(data: Vec<u8>, limits: &Limits) -> Result<Coefficients> {
+        let mut decoder = Decoder::new(data, limits)?;
+        decoder.keep_coefficients()?;
+        limits.check_bytes(decoder.working_bytes() + decoder.coefficient_bytes().unwrap_or(0))?;
+        let mut row = vec![0; decoder.header().size.width as usize * decoder.format.bytes_per_pixel()];
+        while decoder.read_scanlines(&mut row)? > 0 {}
+        decoder.take_coefficients()
     }
 
     /// Bytes held while decoding: the file, row buffers and, with more than one scan, all coefficients.
@@ -161,24 +232,44 @@ impl Decoder {
             *pointer = row.as_mut_ptr();
             count += 1;
         }
-        let started = self.started;
+        let started = mem::replace(&mut self.started, true);
+        let keeping = !matches!(self.keeping, Keeping::No);
         let (width, channels) = (self.header().size.width, self.format.channels());
         let cinfo = self.session.cinfo_mut();
+        let mut arrays = ptr::null_mut();
         let read = guard(|| {
             // SAFETY: the object is in the state that the calls ask for. The rows are exclusive, `count` of them,
             // and each as long as libjpeg writes, which the comparison makes sure of.
             unsafe {
                 if !started {
+                    // libjpeg keeps all coefficients then, and lets them be looked at.
+                    cinfo.buffered_image = keeping.into();
                     ffi::jpeg_start_decompress(cinfo);
+                    if keeping {
+                        arrays = ffi::jpeg_read_coefficients(cinfo);
+                        if ffi::jpeg_has_multiple_scans(cinfo) != 0 {
+                            // The source never suspends, so every call gets further.
+                            while ffi::jpeg_input_complete(cinfo) == 0 {
+                                ffi::jpeg_consume_input(cinfo);
+                            }
+                        }
+                        let scan = cinfo.input_scan_number;
+                        ffi::jpeg_start_output(cinfo, scan);
+                    }
                     let shape = (cinfo.output_width, usize::try_from(cinfo.output_components));
                     assert_eq!(shape, (width, Ok(channels)), "rows of another shape");
                 }
                 ffi::jpeg_read_scanlines(cinfo, rows.as_mut_ptr(), count)
             }
         });
-        self.started = true;
+        if let Keeping::Wanted = self.keeping {
+            self.keeping = Keeping::Rows(Collector::new(self.header()), arrays);
+        }
         let broken = match read {
-            Ok(rows) if rows > 0 => return Ok(rows as usize),
+            Ok(rows) if rows > 0 => {
+                self.collect()?;
+                return Ok(rows as usize);
+            }
             // The source never suspends, so this cannot be; but it must not become an endless loop.
             Ok(_) => Error::malformed(Stage::Decode, "no more rows can be decoded"),
             Err(failure) => {
@@ -189,11 +280,37 @@ impl Decoder {
         Err(broken)
     }
 
+    /// Takes over the coefficients that libjpeg has read so far.
+    fn collect(&mut self) -> Result<()> {
+        let Keeping::Rows(collector, arrays) = &mut self.keeping else { return Ok(()) };
+        let cinfo = self.session.cinfo();
+        // SAFETY: only looks at the object.
+        let complete = unsafe { ffi::jpeg_input_complete(cinfo) } != 0;
+        let mcu_rows = if complete { u32::MAX } else { cinfo.input_iMCU_row };
+        // SAFETY: the arrays are the session's. With one scan libjpeg has read the rows of MCUs before
+        // `input_iMCU_row`; with more, all were read before the first row came out.
+        unsafe { collector.take(&mut self.session, *arrays, mcu_rows) }
+    }
+
     /// Reads on to the end of the image and frees what decoding held. No pixel is at stake any more.
     fn finish(&mut self) {
+        let keeping = match mem::replace(&mut self.keeping, Keeping::No) {
+            Keeping::Rows(collector, _) => Keeping::All(collector.finish(&mut self.session)),
+            other => other,
+        };
+        let buffered = !matches!(keeping, Keeping::No);
+        self.keeping = keeping;
         let cinfo = self.session.cinfo_mut();
-        // SAFETY: decoding has started, and all rows are read.
-        if let Err(failure) = guard(|| unsafe { ffi::jpeg_finish_decompress(cinfo) }) {
+        let finish = guard(|| {
+            // SAFETY: decoding has started, and all rows are read.
+            unsafe {
+                if buffered {
+                    ffi::jpeg_finish_output(cinfo);
+                }
+                ffi::jpeg_finish_decompress(cinfo)
+            }
+        });
+        if let Err(failure) = finish {
             self.trailing = Some(self.session.error(failure, "its end").message);
         }
     }

@@ -1,5 +1,7 @@
 //! Baseline Huffman coding of quantised blocks (ITU-T T.81, annexes C, F and K).
 
+use super::tokens::Token;
+
 /// Position in a row-major block of each coefficient in zigzag order.
 pub(super) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
@@ -10,7 +12,7 @@ pub(super) const ZIGZAG: [u8; 64] = [
 /// End of block.
 pub(super) const EOB: u8 = 0x00;
 /// Run of sixteen zeros.
-const ZRL: u8 = 0xf0;
+pub(super) const ZRL: u8 = 0xf0;
 /// Largest category of an AC coefficient, and of a DC difference, in 8-bit baseline.
 pub(super) const MAX_AC_CATEGORY: u32 = 10;
 pub(super) const MAX_DC_CATEGORY: u32 = 11;
@@ -32,38 +34,6 @@ impl Histogram {
     pub(super) fn count(&mut self, symbol: u8) {
         self.0[usize::from(symbol)] += 1;
     }
-
-    /// Counts the AC symbols of a block in zigzag order; bit k of `nonzero` says that coefficient k is not zero.
-    ///
-    /// Returns `false` for a coefficient that baseline cannot hold.
-    pub(super) fn count_block(&mut self, block: &[i16; 64], nonzero: u64) -> bool {
-        let mut fits = true;
-        let end = each_ac(nonzero, |k, run| {
-            let category = category(block[k].into());
-            fits &= category <= MAX_AC_CATEGORY;
-            for _ in 0..run / 16 {
-                self.count(ZRL);
-            }
-            self.count(((run % 16) << 4) as u8 | category as u8);
-        });
-        if end < 63 {
-            self.count(EOB);
-        }
-        fits
-    }
-}
-
-/// Calls `visit` with position and run of zeros of every AC coefficient that is not zero; returns the last position.
-fn each_ac(nonzero: u64, mut visit: impl FnMut(usize, u32)) -> u32 {
-    let mut left = nonzero & !1;
-    let mut last = 0;
-    while left != 0 {
-        let k = left.trailing_zeros();
-        left &= left - 1;
-        visit(k as usize, k - last - 1);
-        last = k;
-    }
-    last
 }
 
 /// One Huffman table: as written (`bits`, `values`) and as used (`codes`).
@@ -165,9 +135,16 @@ fn code_lengths(counts: &[u64; 256]) -> [u8; 256] {
     lengths
 }
 
+/// Bytes that bits are gathered in before they are appended.
+const GATHERED: usize = 1024;
+/// The most that one block takes: 64 values of at most 16 + 11 bits and three runs of 16 zeros, every byte stuffed.
+const BLOCK_BYTES: usize = 2 * (64 * 27 + 3 * 16) / 8 + 8;
+
 /// Appends bits, most significant first, with a zero byte stuffed behind every 0xff.
 pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
+    gathered: [u8; GATHERED],
+    filled: usize,
     /// The low `count` bits are not written yet.
     bits: u64,
     count: u32,
@@ -175,10 +152,19 @@ pub(super) struct BitWriter<'a> {
 
 impl<'a> BitWriter<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        BitWriter { out, bits: 0, count: 0 }
+        BitWriter { out, gathered: [0; GATHERED], filled: 0, bits: 0, count: 0 }
     }
 
-    /// Appends the low `length` bits of `value`, which has no others; at most 32.
+    /// Makes room for `bytes` more.
+    fn reserve(&mut self, bytes: usize) {
+        if self.filled + bytes > GATHERED {
+            self.out.extend_from_slice(&self.gathered[..self.filled]);
+            self.filled = 0;
+        }
+    }
+
+    /// Appends the low `length` bits of `value`, which has no others; at most 32. There must be room.
+    #[inline]
     fn put(&mut self, value: u32, length: u32) {
         self.bits = self.bits << length | u64::from(value);
         self.count += length;
@@ -187,7 +173,8 @@ impl<'a> BitWriter<'a> {
             let word = (self.bits >> self.count) as u32;
             // A byte of `!word` is zero where a byte of `word` is 0xff.
             if (!word).wrapping_sub(0x0101_0101) & word & 0x8080_8080 == 0 {
-                self.out.extend_from_slice(&word.to_be_bytes());
+                self.gathered[self.filled..self.filled + 4].copy_from_slice(&word.to_be_bytes());
+                self.filled += 4;
             } else {
                 word.to_be_bytes().into_iter().for_each(|byte| self.push(byte));
             }
@@ -195,20 +182,24 @@ impl<'a> BitWriter<'a> {
     }
 
     fn push(&mut self, byte: u8) {
-        self.out.push(byte);
+        self.gathered[self.filled] = byte;
+        self.filled += 1;
         if byte == 0xff {
-            self.out.push(0);
+            self.gathered[self.filled] = 0;
+            self.filled += 1;
         }
     }
 
     /// Fills the last byte with ones.
     pub(super) fn finish(mut self) {
+        self.reserve(BLOCK_BYTES);
         let fill = (8 - self.count % 8) % 8;
         self.put((1 << fill) - 1, fill);
         while self.count > 0 {
             self.count -= 8;
             self.push((self.bits >> self.count) as u8);
         }
+        self.out.extend_from_slice(&self.gathered[..self.filled]);
     }
 
     /// Symbol `high` << 4 | category of `value`, then the bits of `value` (F.1.2.1 and F.1.2.2).
@@ -220,27 +211,25 @@ impl<'a> BitWriter<'a> {
         self.put(code << category | bits, length + category);
     }
 
-    /// Appends one block: the difference of its DC coefficient to `prediction`, then its AC coefficients.
-    ///
-    /// `block` is in zigzag order; bit k of `nonzero` says that coefficient k is not zero, bit k of `negated`
-    /// that it counts with the other sign.
+    /// Appends one block: the difference of `dc_value` to `prediction`, then its AC coefficients; bit k of `negated`
+    /// says that coefficient k counts with the other sign.
     pub(super) fn put_block(
         &mut self,
         (dc, ac): (&Table, &Table),
-        block: &[i16; 64],
-        (nonzero, negated): (u64, u64),
+        (dc_value, tokens): (i16, &[Token]),
+        negated: u64,
         prediction: i32,
     ) {
-        self.put_value(dc, 0, i32::from(block[0]) - prediction);
-        let end = each_ac(nonzero, |k, run| {
-            for _ in 0..run / 16 {
-                let (code, length) = ac.code(ZRL);
-                self.put(code, length);
-            }
-            let value = i32::from(block[k]);
-            self.put_value(ac, run % 16, if negated >> k & 1 == 1 { -value } else { value });
-        });
-        if end < 63 {
+        self.reserve(BLOCK_BYTES);
+        self.put_value(dc, 0, i32::from(dc_value) - prediction);
+        let mut k = 0;
+        for token in tokens {
+            k += token.zeros() + 1;
+            // Sixteen zeros are a symbol of their own, whose category is 0.
+            let value = i32::from(token.value());
+            self.put_value(ac, token.zeros(), if negated >> k & 1 == 1 { -value } else { value });
+        }
+        if k < 63 {
             let (code, length) = ac.code(EOB);
             self.put(code, length);
         }
@@ -299,6 +288,7 @@ mod tests {
         let mut out = Vec::new();
         let mut writer = BitWriter::new(&mut out);
         for byte in [0x12, 0xff, 0xfe, 0x80, 0xff, 0xff, 0x00, 0x01, 0xff] {
+            writer.reserve(8);
             writer.put(byte >> 4, 4);
             writer.put(byte & 15, 4);
         }

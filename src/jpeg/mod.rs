@@ -4,7 +4,7 @@
 //! - [`TileEncoder`] writes the abbreviated streams that the tiles of a TIFF hold.
 //! - [`Coefficients`] cuts a JPEG into such tiles without decoding it, so that no pixel changes.
 //!
-//! `header`, `metadata` and `huffman` are plain Rust. All calls into libjpeg stand in `session`, `decoder`,
+//! `header`, `metadata`, `huffman` and `tokens` are plain Rust. All calls into libjpeg stand in `session`, `decoder`,
 //! `tile_encoder` and `coefficients`, under these rules:
 //!
 //! - Errors leave libjpeg by unwinding (its C code is built with unwind tables) and are caught at every call.
@@ -26,6 +26,7 @@ mod huffman;
 mod metadata;
 mod session;
 mod tile_encoder;
+mod tokens;
 
 pub use coefficients::Coefficients;
 pub use decoder::Decoder;

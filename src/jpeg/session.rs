@@ -1,7 +1,6 @@
 //! The ground under every call into libjpeg: errors, the source of bytes, and one decompressor's life.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_long};
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
@@ -204,21 +203,21 @@ struct Shared {
 }
 
 /// One decompressor with its header read.
-pub(super) struct Session<'a> {
+pub(super) struct Session {
     /// Owned; from `Box::into_raw`.
     shared: NonNull<Shared>,
     /// Not touched while libjpeg reads it.
-    data: Cow<'a, [u8]>,
+    data: Vec<u8>,
     pub(super) header: Header,
     pub(super) encoding: Encoding,
 }
 
 // SAFETY: libjpeg has no state outside its objects, and nothing here is tied to a thread.
-unsafe impl Send for Session<'_> {}
+unsafe impl Send for Session {}
 
-impl<'a> Session<'a> {
+impl Session {
     /// Reads the header and checks it against `limits`.
-    pub(super) fn open(data: Cow<'a, [u8]>, limits: &Limits) -> Result<Self> {
+    pub(super) fn open(data: Vec<u8>, limits: &Limits) -> Result<Self> {
         let header = Header::parse(&data)?;
         limits.check_size(header.size.width.into(), header.size.height.into())?;
 
@@ -300,7 +299,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for Session {
     fn drop(&mut self) {
         let pointer = self.shared.as_ptr();
         // SAFETY: the pointer came from a `Box` and is given back once. Destroying is allowed in every state,

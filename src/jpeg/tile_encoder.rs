@@ -198,17 +198,22 @@ impl TileEncoder {
         self.kind
     }
 
-    /// Appends the stream of one tile to `out`. `pixels` are `tile_px`² pixels, interleaved, without row padding.
+    /// Appends the stream of one tile to `out`. `pixels` are `tile_px` rows of `tile_px` interleaved pixels, each row
+    /// `stride` bytes behind the one before.
     ///
     /// # Errors
-    /// `Misuse` when `pixels` has another length; `Limit` when libjpeg gets no memory. `out` is then unchanged.
-    pub fn encode(&mut self, pixels: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    /// `Misuse` when `pixels` ends before the last row does, or rows overlap; `Limit` when libjpeg gets no memory.
+    /// `out` is then unchanged.
+    pub fn encode(&mut self, pixels: &[u8], stride: usize, out: &mut Vec<u8>) -> Result<()> {
         let row_bytes = self.tile_px as usize * self.kind.channels();
-        let expected = row_bytes * self.tile_px as usize;
-        if pixels.len() != expected {
+        let expected = stride.saturating_mul(self.tile_px as usize - 1).saturating_add(row_bytes);
+        if stride < row_bytes || pixels.len() < expected {
             return Err(Error::misuse(
                 Stage::Encode,
-                format!("a JPEG tile got {} bytes of pixels in place of {expected}", pixels.len()),
+                format!(
+                    "a JPEG tile got {} bytes of pixels, rows {stride} bytes apart, in place of {expected}",
+                    pixels.len()
+                ),
             ));
         }
         let length = out.len();
@@ -221,9 +226,9 @@ impl TileEncoder {
             // libjpeg reads: `image_width` × `input_components`. It does not write to them.
             unsafe {
                 ffi::jpeg_start_compress(cinfo, 0);
-                for rows in pixels.chunks_exact(row_bytes * ROWS_PER_CALL) {
+                for first in (0..self.tile_px as usize).step_by(ROWS_PER_CALL) {
                     let pointers: [*const u8; ROWS_PER_CALL] =
-                        std::array::from_fn(|row| rows[row * row_bytes..][..row_bytes].as_ptr());
+                        std::array::from_fn(|row| pixels[(first + row) * stride..][..row_bytes].as_ptr());
                     ffi::jpeg_write_scanlines(cinfo, pointers.as_ptr(), ROWS_PER_CALL as u32);
                 }
                 ffi::jpeg_finish_compress(cinfo);

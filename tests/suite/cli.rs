@@ -391,7 +391,7 @@ fn a_jpeg_keeps_its_own_coefficients() {
 
 fn read(path: &Path) -> Raster {
     let limits = reprise::limits::Limits::default();
-    reprise::decode::read_whole(reprise::decode::open(path, &limits).unwrap(), &limits).unwrap()
+    reprise::decode::read_whole(&mut *reprise::decode::open(path, &limits).unwrap(), &limits).unwrap()
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn open(path: &Path) -> Result<Box<dyn RowSource>, Error> {
 }
 
 fn read(path: &Path) -> Result<Raster, Error> {
-    read_whole(open(path)?, &Limits::default())
+    read_whole(&mut *open(path)?, &Limits::default())
 }
 
 /// Reads in bands of `rows` rows into one raster.
@@ -296,7 +296,7 @@ fn png_metadata_is_carried_byte_for_byte() {
         let early = [icc_chunk(&profile), png_chunk(b"pHYs", &pixels_per_metre)];
         let text = [xmp_chunk(packet), png_chunk(b"zTXt", &compressed), png_chunk(b"eXIf", &exif_block(6))];
         let bytes = if late { png_with(&early, &text) } else { png_with(&[early.as_slice(), &text].concat(), &[]) };
-        let source = open_bytes(&bytes).unwrap();
+        let mut source = open_bytes(&bytes).unwrap();
         let info = source.info();
         assert_eq!(info.metadata.icc.as_deref(), Some(&profile[..]));
         assert_eq!(info.metadata.xmp.as_deref(), Some(&packet[..]));
@@ -305,7 +305,7 @@ fn png_metadata_is_carried_byte_for_byte() {
         assert_eq!(info.metadata.resolution, Some(expected));
         assert_eq!(info.orientation, Orientation::Rotate90);
         assert_eq!(info.warnings, [""; 0]);
-        assert_eq!(read_whole(source, &Limits::default()).unwrap().samples, Samples::U8((0..20).collect()));
+        assert_eq!(read_whole(&mut *source, &Limits::default()).unwrap().samples, Samples::U8((0..20).collect()));
     }
 }
 
@@ -321,11 +321,11 @@ fn png_metadata_that_is_too_much_or_broken_is_dropped_with_a_warning() {
         ("a wrong checksum", wrong_sum),
     ] {
         let (_folder, path) = file_of(&png_with(&[], &[chunk]));
-        let source = decode::open(&path, &limits).unwrap();
+        let mut source = decode::open(&path, &limits).unwrap();
         assert_eq!(source.info().metadata, Metadata::default(), "{what}");
         assert_eq!(source.info().warnings.len(), 1, "{what}: {:?}", source.info().warnings);
         assert!(source.info().warnings[0].contains("dropped"), "{what}");
-        assert_eq!(read_whole(source, &limits).unwrap().height, 4, "{what}");
+        assert_eq!(read_whole(&mut *source, &limits).unwrap().height, 4, "{what}");
     }
 }
 
@@ -407,9 +407,9 @@ fn tiff_alpha_is_found_behind_a_sample_without_meaning() {
         .tag(338, Values::Shorts(vec![0, 2]))
         .chunk([1, 2, 3, 99, 4, 5, 6, 7, 99, 8])
         .bytes();
-    let source = open_bytes(&file).unwrap();
+    let mut source = open_bytes(&file).unwrap();
     assert_eq!(source.info().warnings.len(), 1);
-    assert_eq!(u8s(&read_whole(source, &Limits::default()).unwrap()), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(u8s(&read_whole(&mut *source, &Limits::default()).unwrap()), [1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
 #[test]
@@ -529,10 +529,10 @@ fn own_pyramids_are_read_at_full_resolution() {
         ] {
             let options = Options { compression, layout, tile: 32, ..Options::default() };
             let image = write_pyramid(&path, format, &metadata, &options);
-            let source = open(&path).unwrap();
+            let mut source = open(&path).unwrap();
             assert_eq!(source.info().metadata, metadata);
             assert_eq!(source.info().warnings, [""; 0]);
-            let read = read_whole(source, &Limits::default()).unwrap();
+            let read = read_whole(&mut *source, &Limits::default()).unwrap();
             assert!(read == image, "{format}, {compression:?}, {layout:?}");
         }
     }
@@ -641,7 +641,7 @@ fn sizes_are_checked_against_the_limits() {
         }
     }
     let lean = Limits { max_decode_bytes: 1000, ..Limits::default() };
-    assert_eq!(failure(read_whole(open(&data_files()[0]).unwrap(), &lean)).kind, ErrorKind::Limit);
+    assert_eq!(failure(read_whole(&mut *open(&data_files()[0]).unwrap(), &lean)).kind, ErrorKind::Limit);
 }
 
 /// Reads what can be read; whatever comes out must be consistent, and nothing may panic.
@@ -752,8 +752,8 @@ fn a_raster_in_memory_is_a_source() {
         clipping_path: Ok(None),
         warnings: Vec::new(),
     };
-    let source = MemorySource::new(info.clone(), raster.clone()).unwrap();
-    assert_eq!(read_whole(Box::new(source), &Limits::default()).unwrap(), raster);
+    let mut source = MemorySource::new(info.clone(), raster.clone()).unwrap();
+    assert_eq!(read_whole(&mut source, &Limits::default()).unwrap(), raster);
     let mut source = MemorySource::new(info.clone(), raster.clone()).unwrap();
     assert_eq!(read_in_bands(&mut source, 4).unwrap(), raster);
     let wrong = SourceInfo { size: Size::new(9, 12), ..info };

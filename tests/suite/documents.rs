@@ -150,7 +150,7 @@ fn mean_difference(a: &Raster, b: &Raster) -> f64 {
 
 fn decoded(path: &Path) -> Raster {
     let limits = Limits::default();
-    decode::read_whole(decode::open(path, &limits).unwrap(), &limits).unwrap()
+    decode::read_whole(&mut *decode::open(path, &limits).unwrap(), &limits).unwrap()
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn hash(image: &Raster) -> String {
 fn pyramid_of(image: &Raster, filter: Filter, unsharp: Option<Unsharp>) -> Vec<Raster> {
     let plan = Arc::new(pyramid::Plan {
         format: image.format,
-        levels: pyramid::levels(image.size(), 16),
+        levels: image.size().levels(16).collect(),
         resample: resample::Plan::new(filter),
         unsharp: unsharp.as_ref().and_then(unsharp::Plan::new),
     });

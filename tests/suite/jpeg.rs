@@ -375,7 +375,7 @@ fn flipped_bytes_never_do_worse_than_an_error() {
                 assert_eq!(rows.height == size.height, error.is_none());
                 decoded += 1;
             }
-            if let Ok(coefficients) = Coefficients::read(&broken, &limits) {
+            if let Ok(coefficients) = Decoder::coefficients(broken.clone(), &limits) {
                 let mut tile = Vec::new();
                 coefficients.cut_tile(Rect::of(size), 0, 0, 64, &mut tile).expect("a tile");
                 decode_whole(&join(coefficients.tables(), &tile));
@@ -431,7 +431,7 @@ fn encoded_tiles_decode_to_their_pixels() {
             for quality in [50, 75, 95, 100] {
                 let mut encoder = TileEncoder::new(kind, side, quality).expect("an encoder");
                 let mut stream = b"before".to_vec();
-                encoder.encode(tile.samples.as_bytes(), &mut stream).expect("a tile");
+                encoder.encode(tile.samples.as_bytes(), tile.row_bytes(), &mut stream).expect("a tile");
                 assert_eq!(&stream[..6], b"before", "streams are appended");
                 let found: Vec<u8> = markers(&stream[6..]).into_iter().map(|(marker, _)| marker).collect();
                 assert_eq!(found, [0xc0, 0xda], "a tile holds frame and scan, no tables, no JFIF, no Adobe marker");
@@ -494,7 +494,7 @@ fn ink_goes_into_tiles_as_it_is() {
     let inks = flat(PixelFormat::new(Color::Cmyk, false, Depth::U8), Size::new(16, 16), &[200, 10, 0, 255]);
     let mut encoder = TileEncoder::new(TileKind::Cmyk, 16, 100).expect("an encoder");
     let mut stream = Vec::new();
-    encoder.encode(inks.samples.as_bytes(), &mut stream).expect("a tile");
+    encoder.encode(inks.samples.as_bytes(), inks.row_bytes(), &mut stream).expect("a tile");
     // Without an Adobe marker decoders hand out what is stored.
     assert_same(&decode_whole(&join(encoder.tables(), &stream)), &inks, "ink");
 }
@@ -506,15 +506,15 @@ fn any_encoder_in_any_thread_gives_the_same_bytes() {
         let other = flat(tile.format, tile.size(), &[77; 4]);
         let mut first = TileEncoder::new(kind, 64, 90).expect("an encoder");
         let mut expected = Vec::new();
-        first.encode(tile.samples.as_bytes(), &mut expected).expect("a tile");
+        first.encode(tile.samples.as_bytes(), tile.row_bytes(), &mut expected).expect("a tile");
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let mut encoder = TileEncoder::new(kind, 64, 90).expect("an encoder");
                     for _ in 0..3 {
-                        encoder.encode(other.samples.as_bytes(), &mut Vec::new()).expect("a tile");
+                        encoder.encode(other.samples.as_bytes(), other.row_bytes(), &mut Vec::new()).expect("a tile");
                         let mut again = Vec::new();
-                        encoder.encode(tile.samples.as_bytes(), &mut again).expect("a tile");
+                        encoder.encode(tile.samples.as_bytes(), tile.row_bytes(), &mut again).expect("a tile");
                         assert!(again == expected, "{kind:?}: other bytes");
                     }
                 });
@@ -523,7 +523,7 @@ fn any_encoder_in_any_thread_gives_the_same_bytes() {
         // An encoder goes on in another thread.
         let mut moved = std::thread::spawn(move || first).join().expect("the thread");
         let mut again = Vec::new();
-        moved.encode(tile.samples.as_bytes(), &mut again).expect("a tile");
+        moved.encode(tile.samples.as_bytes(), tile.row_bytes(), &mut again).expect("a tile");
         assert!(again == expected);
     }
 }
@@ -536,7 +536,7 @@ fn tile_encoders_refuse_what_makes_no_sense() {
     }
     let mut encoder = TileEncoder::new(TileKind::Gray, 16, 90).expect("an encoder");
     let mut out = b"before".to_vec();
-    assert_eq!(encoder.encode(&[0; 255], &mut out).expect_err("an error").kind, ErrorKind::Misuse);
+    assert_eq!(encoder.encode(&[0; 255], 16, &mut out).expect_err("an error").kind, ErrorKind::Misuse);
     assert_eq!(out, b"before");
 }
 
@@ -580,8 +580,7 @@ fn tiles_taken_over_are_bit_identical() {
         ("coarse_tables", 1),
     ] {
         let data = fixture(name);
-        Decoder::new(data.clone(), &Limits::default()).expect("a header").transferable().expect("transferable");
-        let coefficients = Coefficients::read(&data, &Limits::default()).expect("coefficients");
+        let coefficients = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
         assert_eq!((coefficients.size(), coefficients.is_gray()), (SIZE, name == "gray"));
         let whole = decode_whole(&data);
         // The width and height are odd, so that the edge of the image lies inside a block: chroma interpolated there
@@ -598,14 +597,41 @@ fn tiles_taken_over_are_bit_identical() {
 }
 
 #[test]
+fn keeping_coefficients_changes_no_row_and_may_stop_early() {
+    for name in ["gray", "ycc420", "ycc422", "ycc440", "ycc444", "progressive", "noninterleaved", "restart"] {
+        let data = fixture(name);
+        let whole = decode_whole(&data);
+        let all = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
+        let mut decoder = Decoder::new(data, &Limits::default()).expect("a header");
+        decoder.keep_coefficients().expect("coefficients to keep");
+        let mut rows = vec![0; 35 * whole.row_bytes()];
+        let read = decoder.read_scanlines(&mut rows).expect("rows");
+        assert_eq!(read, 35);
+        assert_eq!(rows, whole.samples.as_bytes()[..rows.len()], "{name}");
+        assert_eq!(decoder.keep_coefficients().expect_err("too late").kind, ErrorKind::Misuse);
+
+        // What was read holds the rows that were read, whatever the tables.
+        let some = decoder.take_coefficients().expect("coefficients");
+        let window = Rect { x: 16, y: 0, width: 48, height: 32 };
+        let tile = |coefficients: &Coefficients| {
+            let mut stream = Vec::new();
+            coefficients.cut_tile(window, 0, 0, 48, &mut stream).expect("a tile");
+            decode_whole(&join(coefficients.tables(), &stream))
+        };
+        assert_same(&tile(&some), &tile(&all), name);
+        assert_eq!(decoder.take_coefficients().err().expect("taken").kind, ErrorKind::Misuse);
+    }
+}
+
+#[test]
 fn chroma_at_the_edge_of_the_image_is_that_of_the_source() {
     // The sides are multiples of an MCU, so beyond the edge there is only what the cutter makes up.
     let kind = TileKind::Rgb { half_chroma: true };
     let mut encoder = TileEncoder::new(kind, 80, 90).expect("an encoder");
     let mut stream = Vec::new();
-    encoder.encode(pixels(kind, 80).samples.as_bytes(), &mut stream).expect("a tile");
+    encoder.encode(pixels(kind, 80).samples.as_bytes(), 80 * kind.channels(), &mut stream).expect("a tile");
     let data = join(encoder.tables(), &stream);
-    let coefficients = Coefficients::read(&data, &Limits::default()).expect("coefficients");
+    let coefficients = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
     assert_eq!((coefficients.subsampling(), coefficients.mcu()), ((2, 2), Size::new(16, 16)));
     let whole = decode_whole(&data);
     for tile_px in [96, 64, 160] {
@@ -625,9 +651,9 @@ fn nothing_outside_of_the_window_gets_into_a_tile() {
         }
         let mut encoder = TileEncoder::new(TileKind::Gray, 64, 90).expect("an encoder");
         let mut stream = Vec::new();
-        encoder.encode(image.samples.as_bytes(), &mut stream).expect("a tile");
+        encoder.encode(image.samples.as_bytes(), image.row_bytes(), &mut stream).expect("a tile");
         let data = join(encoder.tables(), &stream);
-        let coefficients = Coefficients::read(&data, &Limits::default()).expect("coefficients");
+        let coefficients = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
         let mut tile = Vec::new();
         let window = Rect { x: 8, y: 8, width: 32, height: 16 };
         coefficients.cut_tile(window, 0, 0, 64, &mut tile).expect("a tile");
@@ -638,7 +664,7 @@ fn nothing_outside_of_the_window_gets_into_a_tile() {
 
 #[test]
 fn tiles_are_cut_by_many_threads_at_once() {
-    let coefficients = Coefficients::read(&fixture("ycc420"), &Limits::default()).expect("coefficients");
+    let coefficients = Decoder::coefficients(fixture("ycc420"), &Limits::default()).expect("coefficients");
     let cut = || {
         let mut all = Vec::new();
         for (column, row) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
@@ -660,9 +686,9 @@ fn shared_tables_fit_the_image() {
     for kind in [TileKind::Gray, TileKind::Rgb { half_chroma: true }, TileKind::Rgb { half_chroma: false }] {
         let mut encoder = TileEncoder::new(kind, 256, 90).expect("an encoder");
         let mut standard = Vec::new();
-        encoder.encode(pixels(kind, 256).samples.as_bytes(), &mut standard).expect("a tile");
+        encoder.encode(pixels(kind, 256).samples.as_bytes(), 256 * kind.channels(), &mut standard).expect("a tile");
         let data = join(encoder.tables(), &standard);
-        let coefficients = Coefficients::read(&data, &Limits::default()).expect("coefficients");
+        let coefficients = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
         let mut fitted = Vec::new();
         coefficients.cut_tile(Rect::of(coefficients.size()), 0, 0, 256, &mut fitted).expect("a tile");
         assert!(fitted.len() < standard.len(), "{kind:?}: {} bytes, {} before", fitted.len(), standard.len());
@@ -673,13 +699,14 @@ fn shared_tables_fit_the_image() {
 #[test]
 fn files_that_cannot_be_taken_over_say_why() {
     for (name, word) in [("cmyk_adobe", "Cmyk"), ("ycck_adobe", "Ycck"), ("rgb", "Rgb"), ("ycc411", "4×1")] {
-        let reason = Decoder::new(fixture(name), &Limits::default()).expect("a header").transferable().expect_err(name);
+        let decoder = Decoder::new(fixture(name), &Limits::default()).expect("a header");
+        let reason = decoder.coefficient_bytes().expect_err(name);
         assert!(reason.contains(word), "{reason}");
-        let error = Coefficients::read(&fixture(name), &Limits::default()).err().expect("an error");
+        let error = Decoder::coefficients(fixture(name), &Limits::default()).err().expect("an error");
         assert_eq!(error.kind, ErrorKind::Unsupported);
         assert!(error.to_string().contains(&reason), "{error}");
     }
-    let coefficients = Coefficients::read(&fixture("ycc420"), &Limits::default()).expect("coefficients");
+    let coefficients = Decoder::coefficients(fixture("ycc420"), &Limits::default()).expect("coefficients");
     let whole = Rect::of(SIZE);
     for (window, column, row, tile_px) in [
         (Rect { x: 8, y: 0, width: 16, height: 16 }, 0, 0, 16),

@@ -47,7 +47,7 @@ fn unsharp(amount: f64, radius_px: f64, threshold: u8, monochrome: bool) -> Unsh
 fn pyramid_plan(format: PixelFormat, size: Size, tile: u32, sharpening: Option<Unsharp>) -> Arc<pyramid::Plan> {
     Arc::new(pyramid::Plan {
         format,
-        levels: pyramid::levels(size, tile),
+        levels: size.levels(tile).collect(),
         resample: resample::Plan::new(Filter::default()),
         unsharp: sharpening.as_ref().and_then(unsharp::Plan::new),
     })

@@ -26,3 +26,4 @@ mod shaders;
 mod support;
 mod tiff_maker;
 mod tolerances;
+mod trace;

@@ -56,7 +56,7 @@ pub fn jpeg(image: &Raster, half_chroma: bool) -> Vec<u8> {
     let mut bytes = encoder.tables().to_vec();
     bytes.truncate(bytes.len() - 2);
     let mut stream = Vec::new();
-    encoder.encode(image.samples.as_bytes(), &mut stream).unwrap();
+    encoder.encode(image.samples.as_bytes(), image.row_bytes(), &mut stream).unwrap();
     bytes.extend_from_slice(&stream[2..]);
     bytes
 }

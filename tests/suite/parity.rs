@@ -8,7 +8,7 @@ use std::thread;
 use reprise::geometry::{Corner, Size};
 use reprise::gpu::{AdapterKind, Adapters, Config, Gpu};
 use reprise::ops::crop_detect::{self, Background};
-use reprise::ops::pyramid::{self, Executor, Plan, cpu::CpuExecutor, gpu::GpuExecutor, gpu::band_rows};
+use reprise::ops::pyramid::{Executor, Plan, cpu::CpuExecutor, gpu::GpuExecutor, gpu::band_rows};
 use reprise::ops::resample::{self, Filter};
 use reprise::ops::unsharp::{self, Unsharp};
 use reprise::pixel::{Color, Depth, PixelFormat, Raster};
@@ -44,7 +44,7 @@ pub fn shared() -> Option<Gpu> {
 fn plan(image: &Raster, tile: u32, filter: Filter, unsharp: Option<Unsharp>) -> Arc<Plan> {
     Arc::new(Plan {
         format: image.format,
-        levels: pyramid::levels(image.size(), tile),
+        levels: image.size().levels(tile).collect(),
         resample: resample::Plan::new(filter),
         unsharp: unsharp.and_then(|u| unsharp::Plan::new(&u)),
     })

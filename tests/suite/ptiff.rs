@@ -10,9 +10,8 @@ use reprise::encode::ptiff::{
     self, BigTiff, Chroma, Compression, Layout, Options, Pyramid, Writer, Written, read_level, read_structure, validate,
 };
 use reprise::geometry::{Rect, Size};
-use reprise::jpeg::{Coefficients, Decoder, TileEncoder, TileKind};
+use reprise::jpeg::{Decoder, TileEncoder, TileKind};
 use reprise::limits::Limits;
-use reprise::ops::pyramid;
 use reprise::pixel::{Color, Depth, PixelFormat, Raster};
 use reprise::{ErrorKind, Result};
 use serde_json::Value;
@@ -47,7 +46,7 @@ impl Case {
     }
 
     fn sizes(&self) -> Vec<Size> {
-        pyramid::levels(self.size, self.options.tile)
+        self.size.levels(self.options.tile).collect()
     }
 
     fn levels(&self) -> Vec<Raster> {
@@ -256,7 +255,9 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
         let size = Size::new(208, 208);
         let mut encoder = TileEncoder::new(kind, size.width, 60).expect("an encoder");
         let mut image = Vec::new();
-        encoder.encode(scene(format, size, 5).samples.as_bytes(), &mut image).expect("an image");
+        encoder
+            .encode(scene(format, size, 5).samples.as_bytes(), size.width as usize * format.channels(), &mut image)
+            .expect("an image");
         let source = [encoder.tables().strip_suffix(&[0xff, 0xd9]).expect("an end"), &image[2..]].concat();
         let mut decoded = Raster::zeroed(format, size);
         let mut decoder = Decoder::new(source.clone(), &limits).expect("a JPEG");
@@ -266,7 +267,7 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
                 decoder.read_scanlines(&mut bytes[filled..]).expect("rows") * size.width as usize * format.channels();
         }
 
-        let coefficients = Coefficients::read(&source, &limits).expect("coefficients");
+        let coefficients = Decoder::coefficients(source.clone(), &limits).expect("coefficients");
         let case = Case::new(format, size, Compression::Jpeg);
         let path = folder.path().join(case.name());
         let mut levels = case.levels();
@@ -279,7 +280,7 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
             let mut tile = Vec::new();
             let (column, row) = (index % across, index / across);
             coefficients.cut_tile(Rect::of(size), column, row, case.options.tile, &mut tile).expect("a tile");
-            writer.write_carried_tile(index as usize, &tile).expect("the tile is taken");
+            writer.write_carried_tile(index as usize, tile.clone()).expect("the tile is taken");
         }
         for (index, level) in levels.iter().enumerate().skip(1) {
             writer.write_rows(index, level).expect("the rows are taken");
@@ -458,7 +459,7 @@ fn misuse_is_refused() {
     misuse(writer().write_rows(0, &rows(RGBA, 100, 1)), "another format");
     misuse(writer().write_rows(3, &rows(RGB, 100, 1)), "no such level");
     misuse(writer().write_rows(0, &rows(RGB, 100, 51)), "more rows than there are");
-    misuse(writer().write_carried_tile(0, &[]), "nothing is carried");
+    misuse(writer().write_carried_tile(0, Vec::new()), "nothing is carried");
     let carried = ptiff::Carried { tables: Vec::new(), subsampling: Some((1, 1)) };
     misuse(writer().carry_level0(carried), "not a JPEG pyramid");
     let uneven = Pyramid {

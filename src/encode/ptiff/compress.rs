@@ -15,9 +15,11 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::jpeg::{self, TileKind};
 use crate::limits::Limits;
 use crate::pixel::{Color, PixelFormat, Raster, Sample, Samples};
+use crate::trace;
 
-/// Best sizes for the time on photographs: a third of zlib's time at the same size, and the next levels gain little.
-const DEFLATE_LEVEL: i32 = 6;
+/// Photographs take a quarter of the time of zlib's level 6 and come out a little smaller; the next level takes half as
+/// long again for 1 or 2 %.
+const DEFLATE_LEVEL: i32 = 5;
 /// Zstandard's own default.
 const ZSTD_LEVEL: i32 = 3;
 /// Bits of an uncompressed LZW code in TIFF, less the clear and end codes.
@@ -117,7 +119,9 @@ impl Compressors {
                     Some(compressor) => compressor,
                     None => Compressor::new(self.compression, self.shape, &self.options)?,
                 };
+                let span = trace::span("compress tile");
                 let encoded = compressor.encode(raster, rows.clone(), column * self.shape.side);
+                drop(span);
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
                 encoded
             })
@@ -189,6 +193,14 @@ impl Compressor {
     /// # Errors
     /// `Io` when a codec fails, which none does on valid input.
     fn encode(&mut self, raster: &Raster, rows: Range<u32>, x: u32) -> Result<Encoded> {
+        let inside = x + self.shape.side <= raster.width && rows.len() == self.shape.side as usize;
+        if let (Encoder::Jpeg(encoder), Samples::U8(from), true) = (&mut self.codec, &raster.samples, inside) {
+            // Read where it lies.
+            let start = (rows.start as usize * raster.width as usize + x as usize) * self.shape.format.channels();
+            self.stream.clear();
+            encoder.encode(&from[start..], raster.row_bytes(), &mut self.stream)?;
+            return Ok(Encoded { stream: (&self.stream[..]).into(), checksum: None });
+        }
         match (&raster.samples, &mut self.samples) {
             (Samples::U8(from), Samples::U8(to)) => cut(from, raster.width, rows, x, self.shape, self.predictor, to),
             (Samples::U16(from), Samples::U16(to)) => {
@@ -220,7 +232,7 @@ impl Compressor {
             }
             Encoder::Jpeg(encoder) => {
                 self.stream.clear();
-                encoder.encode(bytes, &mut self.stream)?;
+                encoder.encode(bytes, self.shape.row_samples(), &mut self.stream)?;
                 &self.stream
             }
         };

@@ -175,11 +175,6 @@ pub fn resolve(compression: Compression, format: PixelFormat, came_as_jpeg: bool
     }
 }
 
-/// Sizes of all levels for a full resolution of `full` and tiles of `tile` px.
-fn level_sizes(full: Size, tile: u32) -> impl Iterator<Item = Size> {
-    std::iter::successors(Some(full), move |last| (last.width > tile || last.height > tile).then(|| last.halved()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::compress::{Decompressor, TileShape, check_jpeg_stream};
 use super::layout::JpegLevel;
 use super::tags::{self, photometric};
-use super::{Compression, Layout, is_tile_side, level_sizes};
+use super::{Compression, Layout, is_tile_side};
 use crate::decode::{Resolution, ResolutionUnit};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
@@ -389,7 +389,7 @@ impl Inspector<'_> {
         let Some(full) = levels.first() else { return (levels, None) };
         if levels.len() == directories.len() {
             let sizes: Vec<Size> = levels.iter().map(|level| level.description.size).collect();
-            if !level_sizes(sizes[0], full.shape.side).eq(sizes.iter().copied()) {
+            if !sizes[0].levels(full.shape.side).eq(sizes.iter().copied()) {
                 self.note(None, None, "the levels do not halve until they fit one tile");
             }
         }

@@ -12,15 +12,17 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
 use super::compress::{Compressors, Encoded, TileShape};
 use super::layout::{self, Contents, JpegLevel, LevelContents, Plan};
-use super::{Compression, Options, Pyramid, Written, level_sizes, reader, resolve};
+use super::{Compression, Options, Pyramid, Written, reader, resolve};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
 use crate::pixel::{Color, Raster};
+use crate::trace;
 
 /// Full-resolution tiles that arrive compressed: the coefficients of a JPEG source, cut into tiles but not decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,14 +37,28 @@ pub struct Carried {
 ///
 /// Dropped before [`Writer::finish`], it leaves nothing behind and the old file as it was.
 pub struct Writer {
-    path: PathBuf,
     folder: PathBuf,
     pyramid: Pyramid,
     options: Options,
     compression: Compression,
     levels: Vec<Level>,
+    shared: Shared,
+}
+
+/// What all levels of a file use, in whatever thread.
+struct Shared {
+    path: PathBuf,
+    shape: TileShape,
     compressors: Compressors,
-    store: Store,
+    store: Mutex<Store>,
+}
+
+/// Takes the rows of some levels of a [`Writer`].
+pub struct LevelRows<'a> {
+    /// Number of the first of `levels`.
+    first: usize,
+    levels: &'a mut [Level],
+    shared: &'a Shared,
 }
 
 /// A level on its way.
@@ -134,21 +150,15 @@ impl Writer {
                 }
             })
             .collect();
+        let store =
+            Store { memory_bytes: 0, limit_bytes: spill_bytes, spill, spilled_bytes: 0, target: path.to_path_buf() };
         Ok(Writer {
-            path: path.to_path_buf(),
             folder,
             pyramid,
             options: options.clone(),
             compression,
             levels,
-            compressors,
-            store: Store {
-                memory_bytes: 0,
-                limit_bytes: spill_bytes,
-                spill,
-                spilled_bytes: 0,
-                target: path.to_path_buf(),
-            },
+            shared: Shared { path: path.to_path_buf(), shape, compressors, store: Mutex::new(store) },
         })
     }
 
@@ -158,51 +168,14 @@ impl Writer {
     /// # Errors
     /// `Misuse` for rows of another width or format, or more rows than the level has; `Io` when spilling fails.
     pub fn write_rows(&mut self, level: usize, rows: &Raster) -> Result<()> {
-        self.take_rows(level, rows).map_err(|e| e.of(self.path.display().to_string()))
+        LevelRows { first: 0, levels: &mut self.levels, shared: &self.shared }.write(level, rows)
     }
 
-    fn take_rows(&mut self, index: usize, rows: &Raster) -> Result<()> {
-        let format = self.pyramid.format;
-        let levels = self.levels.len();
-        let Some(level) = self.levels.get_mut(index) else {
-            return Err(Error::misuse(Stage::Encode, format!("rows for level {index} of {levels}")));
-        };
-        if level.carried {
-            return Err(Error::misuse(Stage::Encode, "rows for full resolution, whose tiles are carried"));
-        }
-        if rows.format != format || rows.width != level.size.width {
-            return Err(Error::misuse(
-                Stage::Encode,
-                format!(
-                    "rows of {} px in {} for level {index} of {} px in {format}",
-                    rows.width, rows.format, level.size.width
-                ),
-            ));
-        }
-        let height = level.size.height;
-        if rows.height > height - level.rows_taken {
-            return Err(Error::misuse(Stage::Encode, format!("more than {height} rows for level {index}")));
-        }
-        let mut next = 0;
-        while next < rows.height {
-            let first = level.rows_taken - level.waiting.height;
-            let strip = self.options.tile.min(height - first);
-            let missing = strip - level.waiting.height;
-            let end = rows.height.min(next + missing);
-            level.rows_taken += end - next;
-            if end - next == strip {
-                // A whole row of tiles at once: no copy.
-                self.store.keep(self.compressors.encode_row(rows, next..end)?, &mut level.tiles)?;
-            } else {
-                level.waiting.append_rows(rows, next..end);
-                if level.waiting.height == strip {
-                    self.store.keep(self.compressors.encode_row(&level.waiting, 0..strip)?, &mut level.tiles)?;
-                    level.waiting.set_rows(0);
-                }
-            }
-            next = end;
-        }
-        Ok(())
+    /// Full resolution, and the levels below it, so that two threads can write at once.
+    pub fn split(&mut self) -> (LevelRows<'_>, LevelRows<'_>) {
+        let (full, below) = self.levels.split_at_mut(1);
+        let shared = &self.shared;
+        (LevelRows { first: 0, levels: full, shared }, LevelRows { first: 1, levels: below, shared })
     }
 
     /// Says that the full-resolution tiles arrive compressed, through [`Writer::write_carried_tile`]; the levels below
@@ -214,7 +187,7 @@ impl Writer {
     /// `Misuse` when the file's tiles are not JPEG, when the sampling does not fit the format or the tile size, or when
     /// rows were already written.
     pub fn carry_level0(&mut self, carried: Carried) -> Result<()> {
-        self.start_carrying(carried).map_err(|e| e.of(self.path.display().to_string()))
+        self.start_carrying(carried).map_err(|e| e.of(self.shared.path.display().to_string()))
     }
 
     fn start_carrying(&mut self, carried: Carried) -> Result<()> {
@@ -246,15 +219,15 @@ impl Writer {
     ///
     /// # Errors
     /// `Misuse` for a tile out of order or without [`Writer::carry_level0`], `Io` when spilling fails.
-    pub fn write_carried_tile(&mut self, index: usize, stream: &[u8]) -> Result<()> {
+    pub fn write_carried_tile(&mut self, index: usize, stream: Vec<u8>) -> Result<()> {
         let top = &mut self.levels[0];
         let result = if !top.carried || index != top.tiles.len() || index >= top.tile_count() {
             let message = format!("carried tile {index}, when tile {} was due", top.tiles.len());
             Err(Error::misuse(Stage::Encode, message))
         } else {
-            self.store.keep([Encoded { stream: stream.into(), checksum: None }], &mut top.tiles)
+            lock(&self.shared.store).keep([Encoded { stream: stream.into(), checksum: None }], &mut top.tiles)
         };
-        result.map_err(|e| e.of(self.path.display().to_string()))
+        result.map_err(|e| e.of(self.shared.path.display().to_string()))
     }
 
     /// Writes the file, checks it and puts it in its place.
@@ -263,7 +236,7 @@ impl Writer {
     /// `Misuse` when rows are missing, `Io` when the disk is full or refuses, `Malformed` when the file read back is
     /// not what was written.
     pub fn finish(self) -> Result<Written> {
-        let subject = self.path.display().to_string();
+        let subject = self.shared.path.display().to_string();
         self.write_file().map_err(|e| e.of(subject))
     }
 
@@ -279,13 +252,26 @@ impl Writer {
             }
         }
         let plan = self.plan();
-        let io = |e| write_error(&self.path, e);
+        let io = |e| write_error(&self.shared.path, e);
         let temporary = self.temporary_file().map_err(io)?;
-        self.write_to(temporary.as_file(), &plan).map_err(io)?;
-        temporary.as_file().sync_all().map_err(io)?;
-
-        self.verify(temporary.path(), plan.bytes)?;
-        temporary.persist(&self.path).map_err(|e| io(e.error))?;
+        {
+            let _span = trace::span("write file").bytes(plan.bytes);
+            self.write_to(temporary.as_file(), &plan).map_err(io)?;
+        }
+        // What was written is looked at while it is on its way to the disk.
+        let flush = || {
+            let _span = trace::span("flush file").bytes(plan.bytes);
+            temporary.as_file().sync_all()
+        };
+        let verify = || {
+            let _span = trace::span("verify file");
+            self.verify(temporary.path(), plan.bytes)
+        };
+        let (flushed, verified) = rayon::join(flush, verify);
+        flushed.map_err(io)?;
+        verified?;
+        let _span = trace::span("rename file");
+        temporary.persist(&self.shared.path).map_err(|e| io(e.error))?;
         sync_folder(&self.folder).map_err(io)?;
         Ok(Written {
             bytes: plan.bytes,
@@ -310,8 +296,9 @@ impl Writer {
     fn write_to(&self, file: &File, plan: &Plan) -> std::io::Result<()> {
         let mut out = BufWriter::with_capacity(1 << 20, file);
         out.write_all(&plan.head)?;
+        let store = lock(&self.shared.store);
         for level in self.levels.iter().rev() {
-            self.store.copy(&level.tiles, &mut out)?;
+            store.copy(&level.tiles, &mut out)?;
         }
         out.flush()
     }
@@ -320,7 +307,7 @@ impl Writer {
     /// ones.
     fn temporary_file(&self) -> std::io::Result<NamedTempFile> {
         let temporary = temporary_in(&self.folder)?;
-        if let Ok(old) = std::fs::metadata(&self.path) {
+        if let Ok(old) = std::fs::metadata(&self.shared.path) {
             temporary.as_file().set_permissions(old.permissions())?;
         }
         Ok(temporary)
@@ -363,12 +350,72 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
+impl LevelRows<'_> {
+    /// As [`Writer::write_rows`]; `level` is counted from full resolution.
+    ///
+    /// # Errors
+    /// As [`Writer::write_rows`], also for a level that is not among these.
+    pub fn write(&mut self, level: usize, rows: &Raster) -> Result<()> {
+        self.take(level, rows).map_err(|e| e.of(self.shared.path.display().to_string()))
+    }
+
+    fn take(&mut self, index: usize, rows: &Raster) -> Result<()> {
+        let Shared { shape: TileShape { side, format }, compressors, store, .. } = self.shared;
+        let Some(level) = index.checked_sub(self.first).and_then(|at| self.levels.get_mut(at)) else {
+            let levels = self.first..self.first + self.levels.len();
+            return Err(Error::misuse(Stage::Encode, format!("rows for level {index}, not of {levels:?}")));
+        };
+        if level.carried {
+            return Err(Error::misuse(Stage::Encode, "rows for full resolution, whose tiles are carried"));
+        }
+        if rows.format != *format || rows.width != level.size.width {
+            return Err(Error::misuse(
+                Stage::Encode,
+                format!(
+                    "rows of {} px in {} for level {index} of {} px in {format}",
+                    rows.width, rows.format, level.size.width
+                ),
+            ));
+        }
+        let height = level.size.height;
+        if rows.height > height - level.rows_taken {
+            return Err(Error::misuse(Stage::Encode, format!("more than {height} rows for level {index}")));
+        }
+        let keep = |encoded, tiles: &mut Vec<Tile>| lock(store).keep(encoded, tiles);
+        let mut next = 0;
+        while next < rows.height {
+            let first = level.rows_taken - level.waiting.height;
+            let strip = (*side).min(height - first);
+            let missing = strip - level.waiting.height;
+            let end = rows.height.min(next + missing);
+            level.rows_taken += end - next;
+            if end - next == strip {
+                // A whole row of tiles at once: no copy.
+                keep(compressors.encode_row(rows, next..end)?, &mut level.tiles)?;
+            } else {
+                level.waiting.append_rows(rows, next..end);
+                if level.waiting.height == strip {
+                    keep(compressors.encode_row(&level.waiting, 0..strip)?, &mut level.tiles)?;
+                    level.waiting.set_rows(0);
+                }
+            }
+            next = end;
+        }
+        Ok(())
+    }
+}
+
+/// A panic while tiles were stored ends the whole file, so what it left is not looked at.
+fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn check_levels(levels: &[Size], tile: u32) -> Result<()> {
     let full = match levels.first() {
         Some(full) if full.width > 0 && full.height > 0 => *full,
         _ => return Err(Error::misuse(Stage::Encode, "a pyramid has at least one level, and that at least one pixel")),
     };
-    if !level_sizes(full, tile).eq(levels.iter().copied()) {
+    if !full.levels(tile).eq(levels.iter().copied()) {
         let message = format!(
             "the levels of {} × {} pixels do not halve until they fit a tile of {tile} px",
             full.width, full.height
@@ -460,7 +507,7 @@ mod tests {
     fn a_file_that_is_not_what_was_written_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let format = PixelFormat::new(Color::Gray, false, Depth::U8);
-        let levels: Vec<Size> = level_sizes(Size::new(60, 40), 16).collect();
+        let levels: Vec<Size> = Size::new(60, 40).levels(16).collect();
         let metadata = Metadata { icc: Some(vec![7; 99]), ..Metadata::default() };
         let pyramid = Pyramid { format, levels: levels.clone(), metadata, came_as_jpeg: false };
         for compression in [Compression::None, Compression::Deflate, Compression::Jpeg] {

@@ -6,6 +6,7 @@ use super::{Executor, Plan, Schedule, Sink};
 use crate::error::{Error, Result, Stage};
 use crate::ops::{resample, unsharp};
 use crate::pixel::Raster;
+use crate::trace;
 
 /// Computes levels with the CPU loops of `resample` and `unsharp`, on the current rayon pool.
 #[derive(Debug)]
@@ -63,20 +64,18 @@ impl Executor for CpuExecutor {
             debug_assert_eq!(step.window, self.starts[level]..self.starts[level] + window.height);
 
             if let (Some(next), Some(next_step)) = (below.first_mut(), steps.get(level + 1)) {
+                let _span = trace::span("downsample");
                 resample::cpu::downsample(&plan.resample, window, step.window.start, size, next_step.new.clone(), next);
             }
             if level > 0 && !step.emit.is_empty() {
                 self.sharpened.width = size.width;
                 self.sharpened.set_rows(0);
                 match &plan.unsharp {
-                    Some(unsharp) => unsharp::cpu::sharpen(
-                        unsharp,
-                        window,
-                        step.window.start,
-                        size,
-                        step.emit.clone(),
-                        &mut self.sharpened,
-                    ),
+                    Some(unsharp) => {
+                        let _span = trace::span("sharpen");
+                        let (start, emit) = (step.window.start, step.emit.clone());
+                        unsharp::cpu::sharpen(unsharp, window, start, size, emit, &mut self.sharpened);
+                    }
                     None => {
                         let first = step.emit.start - step.window.start;
                         self.sharpened.append_rows(window, first..first + step.emit.len() as u32);

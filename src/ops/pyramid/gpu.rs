@@ -340,7 +340,7 @@ mod tests {
             {
                 let plan = Plan {
                     format: PixelFormat::new(Color::Gray, false, Depth::U8),
-                    levels: super::super::levels(Size::new(3, height), 1),
+                    levels: Size::new(3, height).levels(1).collect(),
                     resample: resample::Plan::new(resample::Filter::Lanczos),
                     unsharp: unsharp::Plan::new(&sharpening),
                 };

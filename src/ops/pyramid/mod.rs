@@ -16,17 +16,6 @@ use crate::pixel::{PixelFormat, Raster};
 pub mod cpu;
 pub mod gpu;
 
-/// Sizes of all levels, full resolution first; ends with the first that fits one tile.
-pub fn levels(full: Size, tile: u32) -> Vec<Size> {
-    let mut sizes = vec![full];
-    let mut last = full;
-    while last.width > tile || last.height > tile {
-        last = last.halved();
-        sizes.push(last);
-    }
-    sizes
-}
-
 /// Everything both executors need to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {

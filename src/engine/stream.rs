@@ -1,0 +1,269 @@
+//! Rows through the pyramid into a file: bands are decoded on the calling thread, computed and compressed in the pool.
+//!
+//! Decoding runs ahead by a bounded number of bands, so neither side waits for the other while both have work, and one
+//! image never holds a thread of the pool while it waits for its decoder.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rayon::Scope;
+
+use super::backend::Compute;
+use super::pipeline::Context;
+use crate::decode::RowSource;
+use crate::encode::ptiff;
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::geometry::Rect;
+use crate::ops::color;
+use crate::ops::pyramid::{self, Executor};
+use crate::pixel::{PixelFormat, Raster};
+use crate::trace;
+
+/// Bands that are decoded and wait; one more is being decoded and one computed.
+const BANDS_AHEAD: usize = 1;
+const BANDS_HELD: u64 = BANDS_AHEAD as u64 + 2;
+
+/// What is done with the rows of a crop.
+pub(super) struct Work<'a> {
+    pub color: Option<&'a color::Plan>,
+    pub pyramid: Arc<pyramid::Plan>,
+    pub band: &'a Band,
+    /// Full resolution reaches the file in another way.
+    pub skip_full: bool,
+}
+
+/// Reads, computes and compresses the rows of `rect`.
+///
+/// # Errors
+/// The first of decoder, device and file; no further band is worked on then.
+pub(super) fn stream(
+    source: &mut dyn RowSource,
+    rect: Rect,
+    work: Work<'_>,
+    context: &Context,
+    compute: Compute<'_>,
+    writer: &mut ptiff::Writer,
+) -> Result<()> {
+    let (executor, rows) = compute.pyramid(&work.pyramid, work.band.rows, work.band.device_bytes)?;
+    let format = source.info().format;
+    let mut cut = Cut { source, rect, rows_skipped: 0, rows_read: 0, scratch: None };
+    let feed = Feed {
+        consumer: Mutex::new(Consumer { executor, writer, work: &work, compute, first_row: 0 }),
+        state: Mutex::default(),
+        room: Condvar::new(),
+    };
+    context.pool.in_place_scope(|scope| {
+        while cut.rows_read < rect.height {
+            let mut band = feed.spare().unwrap_or_else(|| Raster::empty(format, rect.width));
+            if let Err(error) = cut.read(&mut band, rows) {
+                feed.fail(error);
+            }
+            if !feed.push(band, scope) {
+                break;
+            }
+        }
+    });
+    feed.into_result()
+}
+
+/// Bands on their way from a decoder to the pool, which works on one at a time.
+struct Feed<'a> {
+    consumer: Mutex<Consumer<'a>>,
+    state: Mutex<FeedState>,
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct FeedState {
+    waiting: VecDeque<Raster>,
+    /// Used up, kept for their allocation.
+    spare: Vec<Raster>,
+    /// A task works on a band.
+    working: bool,
+    failed: Option<Error>,
+}
+
+impl<'a> Feed<'a> {
+    fn spare(&self) -> Option<Raster> {
+        let mut band = lock(&self.state).spare.pop()?;
+        band.set_rows(0);
+        Some(band)
+    }
+
+    /// Waits for room; `false` when no further band is wanted.
+    fn push<'s>(&'s self, band: Raster, scope: &Scope<'s>) -> bool
+    where
+        'a: 's,
+    {
+        let full = |state: &mut FeedState| state.failed.is_none() && state.waiting.len() == BANDS_AHEAD;
+        let mut state = {
+            let _span = trace::span("wait for room");
+            self.room.wait_while(lock(&self.state), full).unwrap_or_else(PoisonError::into_inner)
+        };
+        if state.failed.is_some() {
+            return false;
+        }
+        state.waiting.push_back(band);
+        if !std::mem::replace(&mut state.working, true) {
+            scope.spawn(|scope| self.take_one(scope));
+        }
+        true
+    }
+
+    fn fail(&self, error: Error) {
+        lock(&self.state).failed.get_or_insert(error);
+        self.room.notify_one();
+    }
+
+    /// Works on the next band and starts a task for the one behind it. A task for each, so that a thread which waits
+    /// for a piece of another image is never held up for longer than a band.
+    fn take_one<'s>(&'s self, scope: &Scope<'s>)
+    where
+        'a: 's,
+    {
+        let mut state = lock(&self.state);
+        let next = if state.failed.is_none() { state.waiting.pop_front() } else { None };
+        let Some(band) = next else {
+            state.working = false;
+            return;
+        };
+        drop(state);
+        self.room.notify_one();
+        let taken = catch_unwind(AssertUnwindSafe(|| lock(&self.consumer).take(&band)));
+        match taken {
+            Ok(Ok(())) => lock(&self.state).spare.push(band),
+            Ok(Err(error)) => self.fail(error),
+            Err(panic) => {
+                self.fail(Error::new(ErrorKind::Internal, Stage::Operate, "a task panicked"));
+                resume_unwind(panic);
+            }
+        }
+        scope.spawn(|scope| self.take_one(scope));
+    }
+
+    fn into_result(self) -> Result<()> {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.failed.map_or(Ok(()), Err)
+    }
+}
+
+/// A panic in a task reaches the caller through the scope, so what it left behind is not looked at.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where bands go.
+struct Consumer<'a> {
+    executor: Box<dyn Executor>,
+    writer: &'a mut ptiff::Writer,
+    work: &'a Work<'a>,
+    compute: Compute<'a>,
+    first_row: u32,
+}
+
+impl Consumer<'_> {
+    fn take(&mut self, band: &Raster) -> Result<()> {
+        let converted;
+        let rows = match self.work.color {
+            Some(plan) => {
+                let _span = trace::span("convert colours");
+                converted = self.compute.convert(plan, band, self.first_row)?;
+                &converted
+            }
+            None => band,
+        };
+        self.first_row += band.height;
+        let (mut full, mut below) = self.writer.split();
+        let (written, pushed) = rayon::join(
+            || if self.work.skip_full { Ok(()) } else { full.write(0, rows) },
+            || self.executor.push(rows, &mut |level, _, rows| below.write(level, rows)),
+        );
+        written.and(pushed)
+    }
+}
+
+/// The rows and columns of a source that a crop keeps.
+struct Cut<'a> {
+    source: &'a mut dyn RowSource,
+    rect: Rect,
+    rows_skipped: u32,
+    rows_read: u32,
+    /// Full-width rows, when columns are cut.
+    scratch: Option<Raster>,
+}
+
+impl Cut<'_> {
+    /// Appends up to `max_rows` rows to `band`; none are left when it stays as it was.
+    fn read(&mut self, band: &mut Raster, max_rows: u32) -> Result<()> {
+        let _span = trace::span("decode");
+        let (format, width) = (self.source.info().format, self.source.info().size.width);
+        while self.rows_skipped < self.rect.y {
+            let mut skipped = Raster::empty(format, width);
+            self.rows_skipped += self.expect_rows(&mut skipped, (self.rect.y - self.rows_skipped).min(max_rows))?;
+        }
+        let wanted = max_rows.min(self.rect.height - self.rows_read);
+        let mut got = 0;
+        while got < wanted {
+            let rows = if self.rect.width == width {
+                self.expect_rows(band, wanted - got)?
+            } else {
+                let mut scratch = self.scratch.take().unwrap_or_else(|| Raster::empty(format, width));
+                scratch.set_rows(0);
+                let rows = self.expect_rows(&mut scratch, wanted - got)?;
+                let cut = scratch.cropped(Rect { x: self.rect.x, y: 0, width: self.rect.width, height: rows });
+                band.append_rows(&cut, 0..rows);
+                self.scratch = Some(scratch);
+                rows
+            };
+            got += rows;
+            self.rows_read += rows;
+        }
+        Ok(())
+    }
+
+    fn expect_rows(&mut self, band: &mut Raster, max_rows: u32) -> Result<u32> {
+        match self.source.read_rows(band, max_rows)? {
+            0 => Err(Error::malformed(
+                Stage::Decode,
+                format!("ends after row {} of {}", self.rows_skipped + self.rows_read, self.source.info().size.height),
+            )),
+            rows => Ok(rows),
+        }
+    }
+}
+
+/// Sizes of the pieces that an image is worked on in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Band {
+    pub rows: u32,
+    /// Held outside the decoder: bands, pyramid windows, strips of tiles, compressed tiles.
+    pub bytes: u64,
+    /// Compressed tiles beyond this go to a temporary file.
+    pub spill_bytes: u64,
+    /// For buffers on the device.
+    pub device_bytes: u64,
+}
+
+impl Band {
+    /// One row of tiles at a time, fewer rows where the image is so wide that several such images would not fit.
+    /// `format` is the wider of what is decoded and what is written.
+    pub fn choose(plan: &pyramid::Plan, format: PixelFormat, tile: u32, context: &Context) -> Self {
+        // Lanes that decode or wait for the disk need little; as many images as threads are computed.
+        let share = context.budget.total_bytes() / context.pool.current_num_threads() as u64;
+        let full = plan.levels[0];
+        let row_bytes = u64::from(full.width) * format.bytes_per_pixel() as u64;
+        let pixels_bytes = full.pixels() * format.bytes_per_pixel() as u64;
+        let spill_bytes = (pixels_bytes / 2 + (1 << 16)).min(share / 8);
+        // A strip of tiles per level, raw and once more while it is compressed: the levels together hold twice the first.
+        let strips = 4 * u64::from(tile.min(full.pixels().min(1 << 20) as u32)) * row_bytes;
+        let bytes = |rows: u32| {
+            BANDS_HELD * u64::from(rows) * row_bytes + pyramid::working_bytes(plan, rows) + strips + spill_bytes
+        };
+        let mut rows = tile.min(full.height);
+        while rows > 16 && bytes(rows) > share / 2 {
+            rows /= 2;
+        }
+        Band { rows, bytes: bytes(rows), spill_bytes, device_bytes: share }
+    }
+}
