@@ -1,7 +1,9 @@
 //! Sizes, rectangles, corners, insets, the eight EXIF orientations and Bézier paths.
 
+use serde::{Deserialize, Serialize};
+
 /// Size in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Size {
     pub width: u32,
     pub height: u32,
@@ -30,7 +32,7 @@ impl Size {
 }
 
 /// Rectangle in pixels; `x`, `y` is its upper left corner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rect {
     pub x: u32,
     pub y: u32,

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod media;
 pub mod ops;
 pub mod pixel;
+pub mod preset;
 pub mod report;
 pub mod rip;
 pub mod trace;

@@ -118,6 +118,9 @@ pub struct Mask {
     /// Size in pixels: that of the upright original.
     pub width: u32,
     pub height: u32,
+    /// BLAKE3 of the file, where it was computed.
+    #[serde(serialize_with = "optional_text")]
+    pub hash: Option<blake3::Hash>,
     /// Whether it was made from the content that the catalog now has for the original.
     pub current: bool,
     #[serde(serialize_with = "text")]
@@ -264,7 +267,7 @@ impl Library {
     pub fn asset_count(&self) -> Result<u64> {
         let count = self
             .connection()
-            .prepare_cached("SELECT count(*) FROM assets")?
+            .prepare_cached("SELECT count(*) FROM assets WHERE id NOT IN (SELECT asset_id FROM sets)")?
             .query_row([], |row| get_u64(row, "count(*)"))?;
         Ok(count)
     }
@@ -314,6 +317,7 @@ impl Library {
                 bytes: get_u64(row, "mask_bytes")?,
                 width: row.get("mask_width")?,
                 height: row.get("mask_height")?,
+                hash: row.get::<_, Option<StoredHash>>("mask_hash")?.map(|hash| hash.0),
                 current: row.get::<_, StoredHash>("mask_source_hash")?.0 == hash,
                 updated: timestamp(row.get("mask_updated_ns")?),
             }),
@@ -405,6 +409,7 @@ const SELECT_ASSET: &str = "
            d.height AS derivative_height, d.levels, d.compression, d.hash AS derivative_hash, d.source_hash,
            d.updated_ns AS derivative_updated_ns,
            m.path AS mask_path, m.size_bytes AS mask_bytes, m.width AS mask_width, m.height AS mask_height,
+           m.hash AS mask_hash,
            m.source_hash AS mask_source_hash, m.updated_ns AS mask_updated_ns,
            g.originator_id, g.engine, g.number, g.parameters,
            r.path AS rendition_path, r.size_bytes AS rendition_bytes, r.video_codec, r.audio_codec,

@@ -271,7 +271,7 @@ pub(super) fn write_ecatalog(
 }
 
 /// JSON that is stored as text, as JSON.
-fn json<S: Serializer>(text: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(super) fn json<S: Serializer>(text: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(value) => value.serialize(serializer),
         Err(_) => serializer.serialize_str(text),

@@ -36,6 +36,8 @@ pub struct NewMask {
     /// Size in pixels: that of the upright original.
     pub width: u32,
     pub height: u32,
+    /// BLAKE3 of the file, where it was computed.
+    pub hash: Option<blake3::Hash>,
     /// Hash of the original that it was made from: `Asset::hash` as read before the work began.
     pub source_hash: blake3::Hash,
 }
@@ -72,6 +74,8 @@ pub struct AssetResult {
     pub unfinished: bool,
     /// Entries for the job log. Those that name no asset get this one.
     pub entries: Vec<LogEntry>,
+    /// What the report of the job shows; opaque here.
+    pub report: Option<String>,
 }
 
 impl AssetResult {
@@ -89,6 +93,7 @@ impl AssetResult {
             video_set: None,
             unfinished: false,
             entries,
+            report: None,
         }
     }
 
@@ -188,7 +193,7 @@ fn finish_one(
         Some(id) => connection
             .prepare_cached(
                 "SELECT id, name, kind, EXISTS (SELECT 1 FROM derived_assets WHERE asset_id = id)
-                 FROM assets WHERE id = ?",
+                 FROM assets WHERE id = ? AND NOT EXISTS (SELECT 1 FROM sets WHERE asset_id = id)",
             )?
             .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
             .optional()?,
@@ -232,20 +237,29 @@ fn finish_one(
         return Ok(());
     }
     let warned = result.warns();
-    finish_task(connection, job_id, handle, TaskResult { outcome: result.outcome, warned, updated }, now, change)
+    let report = result.report.as_deref();
+    finish_task(
+        connection,
+        job_id,
+        handle,
+        TaskResult { outcome: result.outcome, warned, updated, report },
+        now,
+        change,
+    )
 }
 
-struct TaskResult {
+struct TaskResult<'a> {
     outcome: TaskOutcome,
     warned: bool,
     updated: bool,
+    report: Option<&'a str>,
 }
 
 fn finish_task(
     connection: &Connection,
     job_id: i64,
     handle: &Handle,
-    result: TaskResult,
+    result: TaskResult<'_>,
     now: Timestamp,
     change: &mut CountChange,
 ) -> Result<()> {
@@ -262,7 +276,7 @@ fn finish_task(
     change.add(1, result.outcome, result.warned, result.updated);
     connection
         .prepare_cached(
-            "UPDATE tasks SET state = ?, outcome = ?, warned = ?, updated = ?, end_ns = ?
+            "UPDATE tasks SET state = ?, outcome = ?, warned = ?, updated = ?, report = ?, end_ns = ?
              WHERE job_id = ? AND asset_handle = ?",
         )?
         .execute(params![
@@ -270,6 +284,7 @@ fn finish_task(
             result.outcome,
             result.warned,
             result.updated,
+            result.report,
             nanoseconds(now),
             job_id,
             handle.as_str()
@@ -315,11 +330,11 @@ pub(super) fn write_derivative(
 fn write_mask(connection: &Connection, id: i64, name: &str, mask: &NewMask, now: Timestamp) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO masks (asset_id, path, size_bytes, width, height, source_hash, updated_ns)
-             VALUES (?, ?, ?, ?, ?, ?, ?)
+            "INSERT INTO masks (asset_id, path, size_bytes, width, height, hash, source_hash, updated_ns)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (asset_id) DO UPDATE SET
                  size_bytes = excluded.size_bytes, width = excluded.width, height = excluded.height,
-                 source_hash = excluded.source_hash, updated_ns = excluded.updated_ns",
+                 hash = excluded.hash, source_hash = excluded.source_hash, updated_ns = excluded.updated_ns",
         )?
         .execute(params![
             id,
@@ -327,6 +342,7 @@ fn write_mask(connection: &Connection, id: i64, name: &str, mask: &NewMask, now:
             to_integer(mask.bytes)?,
             mask.width,
             mask.height,
+            mask.hash.map(StoredHash),
             StoredHash(mask.source_hash),
             nanoseconds(now),
         ])?;

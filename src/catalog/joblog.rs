@@ -9,7 +9,9 @@ use serde::Serialize;
 use super::asset::{Asset, get_u64, nanoseconds, optional_text, text, timestamp};
 use super::handle::{Handle, HandleKind};
 use super::names::named_enum;
+use super::publish::Due;
 use super::resume::JobRequest;
+use super::schedule::{self, Firing};
 use super::schema::COMPANY;
 use super::store::Library;
 use crate::error::{Error, Result, Stage};
@@ -123,6 +125,10 @@ pub struct JobRecord {
     pub assets: Vec<Handle>,
     /// Kept so that the job can go on after its process died.
     pub request: Option<JobRequest>,
+    /// The job whose due publishing this is; it is due no longer.
+    pub follows: Option<Handle>,
+    /// The schedule whose time this is.
+    pub firing: Option<Firing>,
 }
 
 impl JobRecord {
@@ -136,6 +142,8 @@ impl JobRecord {
             log_type: LogType::BeginReoptimize,
             assets,
             request: None,
+            follows: None,
+            firing: None,
         }
     }
 }
@@ -238,7 +246,7 @@ pub struct JobLog {
     pub file_update_count: u64,
     /// Assets in the job, each counted once.
     pub total_file_count: u64,
-    /// Reprocessing transfers nothing: 0, like the next two.
+    /// Files that a publish job sent; other jobs transfer nothing.
     pub transfer_success_count: u64,
     pub transfer_error_count: u64,
     pub transfer_warning_count: u64,
@@ -246,6 +254,13 @@ pub struct JobLog {
     /// Entries in the whole log, of which `detail_array` may be a page.
     pub detail_total_rows: u64,
     pub detail_array: Vec<LogEntry>,
+}
+
+impl JobLog {
+    /// Whether all its assets are through; something may still be due for it.
+    pub fn is_done(&self) -> bool {
+        self.job_state == JobState::Done && !self.fatal_error
+    }
 }
 
 /// A stretch of a job's log, in the order of writing.
@@ -262,6 +277,9 @@ impl LogPage {
 
 impl Library {
     /// Records a job as running, with one task for each of its assets, and returns its handle.
+    ///
+    /// # Errors
+    /// `Misuse` when its schedule is not due any more.
     pub fn begin_job(&mut self, record: &JobRecord) -> Result<Handle> {
         let transaction = self.begin()?;
         let name = free_name(&transaction, &record.name)?;
@@ -288,6 +306,15 @@ impl Library {
                 .prepare_cached("INSERT INTO job_requests (job_id, document, options) VALUES (?, ?, ?)")?
                 .execute(params![job_id, document, options])?;
         }
+        if let Some(firing) = &record.firing {
+            schedule::fire(&transaction, firing)?;
+        }
+        if let Some(before) = &record.follows {
+            let before = self::job_id(&transaction, before)?;
+            transaction
+                .prepare_cached("DELETE FROM due WHERE job_id = ? AND action = ?")?
+                .execute(params![before, Due::Publish])?;
+        }
         let mut total = 0;
         {
             let mut insert = transaction
@@ -313,6 +340,26 @@ impl Library {
         transaction
             .prepare_cached("UPDATE jobs SET state = ?, end_ns = NULL, fatal_error = 0 WHERE id = ?")?
             .execute(params![JobState::Running, id])?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Adds assets to a job that has begun; those that it has already stay as they are.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown job.
+    pub fn add_job_assets(&mut self, job: &Handle, assets: &[Handle]) -> Result<()> {
+        let transaction = self.begin()?;
+        let id = job_id(&transaction, job)?;
+        let mut added = 0;
+        for asset in assets {
+            added += transaction
+                .prepare_cached("INSERT OR IGNORE INTO tasks (job_id, asset_handle, state) VALUES (?, ?, ?)")?
+                .execute(params![id, asset.as_str(), TaskState::New])?;
+        }
+        transaction
+            .prepare_cached("UPDATE jobs SET total_file_count = total_file_count + ? WHERE id = ?")?
+            .execute(params![added as i64, id])?;
         transaction.commit()?;
         Ok(())
     }
@@ -366,6 +413,20 @@ impl Library {
     /// # Errors
     /// `Misuse` for an unknown job.
     pub fn finish_job(&mut self, job: &Handle, fatal_error: bool, entries: &[LogEntry]) -> Result<()> {
+        self.finish_job_with_due(job, fatal_error, entries, &[])
+    }
+
+    /// The same, and records what is due now.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown job.
+    pub fn finish_job_with_due(
+        &mut self,
+        job: &Handle,
+        fatal_error: bool,
+        entries: &[LogEntry],
+        due: &[Due],
+    ) -> Result<()> {
         let transaction = self.begin()?;
         let id = job_id(&transaction, job)?;
         for entry in entries {
@@ -374,6 +435,11 @@ impl Library {
         transaction
             .prepare_cached("UPDATE jobs SET state = ?, end_ns = ?, fatal_error = ? WHERE id = ?")?
             .execute(params![JobState::Done, nanoseconds(Timestamp::now()), fatal_error, id])?;
+        for due in due {
+            transaction
+                .prepare_cached("INSERT OR IGNORE INTO due (job_id, action) VALUES (?, ?)")?
+                .execute(params![id, due])?;
+        }
         transaction.commit()?;
         Ok(())
     }
@@ -390,6 +456,19 @@ impl Library {
             Ok(Task { asset_handle: row.get::<_, String>(0)?.into(), state: row.get(1)?, outcome: row.get(2)? })
         })?;
         Ok(tasks.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// What the report of a job shows of its assets, as far as they are done, in the order in which they were.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown job.
+    pub fn task_reports(&self, job: &Handle) -> Result<Vec<String>> {
+        let id = job_id(self.connection(), job)?;
+        let mut statement = self
+            .connection()
+            .prepare_cached("SELECT report FROM tasks WHERE job_id = ? AND report IS NOT NULL ORDER BY end_ns")?;
+        let reports = statement.query_map([id], |row| row.get(0))?;
+        Ok(reports.collect::<rusqlite::Result<_>>()?)
     }
 
     /// All jobs from the oldest to the newest, with their counts but without log entries.
@@ -440,9 +519,9 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobLog> {
         file_duplicate_count: get_u64(row, "file_duplicate_count")?,
         file_update_count: get_u64(row, "file_update_count")?,
         total_file_count: get_u64(row, "total_file_count")?,
-        transfer_success_count: 0,
-        transfer_error_count: 0,
-        transfer_warning_count: 0,
+        transfer_success_count: get_u64(row, "transfer_success_count")?,
+        transfer_error_count: get_u64(row, "transfer_error_count")?,
+        transfer_warning_count: get_u64(row, "transfer_warning_count")?,
         fatal_error: row.get("fatal_error")?,
         detail_total_rows: get_u64(row, "log_count")?,
         detail_array: Vec::new(),

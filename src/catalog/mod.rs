@@ -22,10 +22,15 @@ mod finish;
 mod handle;
 mod joblog;
 mod names;
+mod preset;
 mod project;
+mod publish;
 mod rendition;
 mod resume;
+mod schedule;
 mod schema;
+mod set;
+mod settings;
 mod store;
 
 pub use asset::{Asset, AssetFilter, Assets, Crop, CropOrigin, Derivative, IngestOutcome, Ingested, Mask, NewOriginal};
@@ -37,7 +42,12 @@ pub use handle::{Handle, HandleKind};
 pub use joblog::{
     JobLog, JobRecord, JobState, LogAux, LogEntry, LogPage, LogType, Severity, Task, TaskOutcome, TaskState,
 };
+pub use preset::{PresetRecord, unknown_preset};
 pub use project::Project;
+pub use publish::{Due, PublishedFile};
 pub use rendition::{NewRendition, Rendition, RenditionFile, RenditionResult, VideoSet};
 pub use resume::{FileOwner, JobRequest};
-pub use store::{Library, RunLock, Settings, is_own_file};
+pub use schedule::{Firing, Schedule};
+pub use set::{AssetSet, NewSet, SetCandidate, SetMember, SetOutcome};
+pub use settings::Settings;
+pub use store::{Library, RunLock, is_own_file};

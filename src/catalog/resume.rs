@@ -35,11 +35,15 @@ impl Library {
         Ok(request)
     }
 
-    /// The newest job that ended before its assets were through, or that is on record as running.
+    /// The newest job that ended before its assets were through, that is on record as running, or for which something
+    /// is due.
     pub fn latest_unfinished_job(&self) -> Result<Option<Handle>> {
         let id = self
             .connection()
-            .prepare_cached("SELECT id FROM jobs WHERE state <> ? OR fatal_error = 1 ORDER BY id DESC LIMIT 1")?
+            .prepare_cached(
+                "SELECT id FROM jobs WHERE state <> ? OR fatal_error = 1 OR id IN (SELECT job_id FROM due)
+                 ORDER BY id DESC LIMIT 1",
+            )?
             .query_row([JobState::Done], |row| row.get(0))
             .optional()?;
         Ok(id.map(|id| Handle::new(HandleKind::Job, id)))

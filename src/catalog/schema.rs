@@ -20,6 +20,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/3.sql"),
     include_str!("migrations/4.sql"),
     include_str!("migrations/5.sql"),
+    include_str!("migrations/6.sql"),
+    include_str!("migrations/7.sql"),
+    include_str!("migrations/8.sql"),
+    include_str!("migrations/9.sql"),
+    include_str!("migrations/10.sql"),
 ];
 
 /// What an open database is.

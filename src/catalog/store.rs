@@ -6,9 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
-use serde::Serialize;
 
 use super::schema;
+use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 const CATALOG_FILE: &str = "library.sqlite";
@@ -221,55 +221,6 @@ fn connect(file: &Path) -> Result<Connection> {
 #[must_use = "the library is free again when the lock is dropped"]
 pub struct RunLock {
     _file: File,
-}
-
-const RETAIN_PUBLISH_STATE: &str = "retainPublishState";
-const ALLOW_PRIVATE_NOTICES: &str = "allowPrivateNotices";
-
-/// Settings of the company.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Settings {
-    /// Whether reprocessing keeps publish marks when the job does not say; false from the start.
-    pub retain_publish_state: bool,
-    /// Whether notices may go to private and loopback addresses; false from the start.
-    pub allow_private_notices: bool,
-}
-
-impl Settings {
-    pub const NAMES: &'static [&'static str] = &[RETAIN_PUBLISH_STATE, ALLOW_PRIVATE_NOTICES];
-
-    /// A setting by name, as text.
-    ///
-    /// # Errors
-    /// `Misuse` for an unknown name.
-    pub fn get(&self, name: &str) -> Result<String> {
-        match name {
-            RETAIN_PUBLISH_STATE => Ok(self.retain_publish_state.to_string()),
-            ALLOW_PRIVATE_NOTICES => Ok(self.allow_private_notices.to_string()),
-            _ => Err(unknown_setting(name)),
-        }
-    }
-
-    /// Changes a setting by name.
-    ///
-    /// # Errors
-    /// `Misuse` for an unknown name or a value that the setting cannot have.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let field = match name {
-            RETAIN_PUBLISH_STATE => &mut self.retain_publish_state,
-            ALLOW_PRIVATE_NOTICES => &mut self.allow_private_notices,
-            _ => return Err(unknown_setting(name)),
-        };
-        *field = value.parse().map_err(|_| {
-            Error::misuse(Stage::Catalog, format!("the setting {name} is {value:?}; it can be true or false"))
-        })?;
-        Ok(())
-    }
-}
-
-fn unknown_setting(name: &str) -> Error {
-    Error::misuse(Stage::Catalog, format!("there is no setting {name:?}; there are {}", Settings::NAMES.join(", ")))
 }
 
 impl From<rusqlite::Error> for Error {

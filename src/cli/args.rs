@@ -1,5 +1,6 @@
 //! Arguments as typed, and how each becomes a typed value.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reprise::encode::ptiff::{self, Chroma, Compression, Layout};
 use reprise::engine::{BackendChoice, ColorPolicy, Conversion, Crop, Recipe, memory};
 use reprise::geometry::{Corner, Insets};
+use reprise::job::{EmailSetting, PublishJob, PublishTarget, PublishType};
 use reprise::ops::color::{Builtin, Intent, Profile, Rendering};
 use reprise::ops::crop_detect::Background;
 use reprise::ops::knockout::{Fill, Knockout};
@@ -82,7 +84,7 @@ pub enum Command {
         /// Decode every pixel of every pyramid
         #[arg(long)]
         pixels: bool,
-        /// Compare the content of originals with the recorded hashes
+        /// Compare the content of originals, pyramids and masks with the recorded hashes
         #[arg(long)]
         hash: bool,
         /// Remove half-written files, take lost pyramids off the record so that the next job makes them anew, and
@@ -104,6 +106,37 @@ pub enum Command {
         #[command(subcommand)]
         action: Option<ProjectAction>,
     },
+    /// List the sets of a library with their members
+    Sets {
+        library: PathBuf,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the presets of a library, or add, show or remove one
+    ///
+    /// Jobs name presets by their handles: how sets are made, where to publish.
+    Presets {
+        library: PathBuf,
+        #[command(subcommand)]
+        action: Option<PresetAction>,
+    },
+    /// Run the jobs of a library that have an execTime or execSchedule, at their times
+    ///
+    /// One at a time, until a signal. Times that passed while it was not running are made up for by one run.
+    Scheduler(SchedulerArgs),
+    /// List the jobs that wait for their time, or remove one
+    Schedules {
+        library: PathBuf,
+        #[arg(long)]
+        json: bool,
+        #[command(subcommand)]
+        action: Option<ScheduleAction>,
+    },
+    /// Send marked assets and what depends on them to a publish context
+    ///
+    /// The manifest, which names every file, is written last. A job that was cut short goes on with `run --resume`.
+    Publish(PublishArgs),
     /// Convert images to pyramid TIFFs without a library
     ///
     /// With one input file, OUT may be the new file; otherwise OUT is a folder, and folders given as input keep
@@ -137,6 +170,92 @@ pub enum ProjectAction {
     Add { name: String },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum PresetAction {
+    /// Read presets from TOML or JSON files and print their handles; one of the same kind and name is replaced
+    Add {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print a preset as JSON
+    Show { preset: String },
+    /// Remove a preset; what was made by it stays
+    Remove { preset: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ScheduleAction {
+    /// Remove the schedule of this name
+    Remove { name: String },
+}
+
+#[derive(Debug, Args)]
+pub struct SchedulerArgs {
+    pub library: PathBuf,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub failures: FailureArgs,
+    #[command(flatten)]
+    pub documents: DocumentArgs,
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Answer Prometheus at http://ADDRESS/metrics, for example 127.0.0.1:9184
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
+    /// Write no HTML reports
+    #[arg(long)]
+    pub no_report: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    pub library: PathBuf,
+    /// What is published: pyramids and masks, or videos
+    #[arg(long, value_enum, default_value = "image-serving")]
+    pub target: TargetName,
+    /// Of image serving: full sends everything, incremental only what is not there yet
+    #[arg(long = "type", value_enum, default_value = "incremental")]
+    pub publish_type: PublishTypeName,
+    /// Handle of the publish context; not needed where there is only one
+    #[arg(long, value_name = "HANDLE")]
+    pub context: Option<String>,
+    /// Name of the job
+    #[arg(long, default_value = "Publish")]
+    pub name: String,
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TargetName {
+    ImageServing,
+    ImageRendering,
+    Video,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PublishTypeName {
+    Full,
+    FullWithSearch,
+    Incremental,
+}
+
+impl PublishArgs {
+    pub fn job(&self) -> PublishJob {
+        let target = match self.target {
+            TargetName::ImageServing => PublishTarget::ImageServing(match self.publish_type {
+                PublishTypeName::Full => PublishType::Full,
+                PublishTypeName::FullWithSearch => PublishType::FullWithSearch,
+                PublishTypeName::Incremental => PublishType::Incremental,
+            }),
+            TargetName::ImageRendering => PublishTarget::ImageRendering,
+            TargetName::Video => PublishTarget::Video,
+        };
+        PublishJob { target, email: EmailSetting::None, http_completion_url: None, context: self.context.clone() }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     pub library: PathBuf,
@@ -149,7 +268,7 @@ pub struct RunArgs {
     /// Run a new job on the assets that failed in an earlier one, with the options it had
     #[arg(long, value_name = "HANDLE", conflicts_with = "job")]
     pub retry_failed: Option<String>,
-    /// Wait until the time that the job names in execTime
+    /// Wait here until the time that the job names in execTime; without it, the job is kept for `reprise scheduler`
     #[arg(long)]
     pub wait: bool,
     /// Validate everything and print what would be done for each asset; write nothing
@@ -166,6 +285,9 @@ pub struct RunArgs {
     /// How the log is printed while the job runs
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+    /// Answer Prometheus at http://ADDRESS/metrics while the job runs, for example 127.0.0.1:9184
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
     /// HTML report to write; default: in the library's folder reports
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

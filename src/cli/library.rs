@@ -101,6 +101,30 @@ pub fn assets(dir: &Path, as_json: bool) -> Result<Verdict> {
     Ok(Verdict::AllGood)
 }
 
+pub fn sets(dir: &Path, as_json: bool) -> Result<Verdict> {
+    let sets = Library::open(dir)?.sets()?;
+    if as_json {
+        for set in &sets {
+            line(format_args!("{}", json(set)?));
+        }
+        return Ok(Verdict::AllGood);
+    }
+    let mut table = table(["handle", "name", "type", "folder", "publish", "members"]);
+    for set in sets {
+        let members: Vec<&str> = set.members.iter().map(|member| member.asset_name.as_str()).collect();
+        table.add_row([
+            set.handle.to_string(),
+            set.name,
+            set.set_type,
+            if set.folder.is_empty() { "–".into() } else { set.folder },
+            if set.ready_for_publish { "ready".into() } else { "–".into() },
+            format!("{}: {}", members.len(), members.join(", ")),
+        ]);
+    }
+    line(format_args!("{table}"));
+    Ok(Verdict::AllGood)
+}
+
 pub fn log(dir: &Path, job: Option<&str>, as_json: bool) -> Result<Verdict> {
     let Some(handle) = job else { return jobs(dir, as_json) };
     let log = Library::open(dir)?.job_log(&Handle::from(handle))?;

@@ -6,8 +6,12 @@ mod doctor;
 mod inspect;
 mod library;
 mod life;
+mod metrics;
 mod output;
+mod presets;
+mod publish;
 mod run;
+mod scheduler;
 mod signals;
 mod worker;
 
@@ -16,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use reprise::{Error, ErrorKind, Stage, trace};
 
-use args::{Cli, Command, ProjectAction};
+use args::{Cli, Command, ProjectAction, ScheduleAction};
 use reprise::engine::check::CheckOptions;
 
 /// How a command that could be carried out ended.
@@ -64,6 +68,14 @@ fn carry_out(command: &Command) -> reprise::Result<Verdict> {
         Command::Settings { library, name, value } => life::settings(library, name.as_deref(), value.as_deref()),
         Command::Projects { library, action: None } => life::list_projects(library),
         Command::Projects { library, action: Some(ProjectAction::Add { name }) } => life::add_project(library, name),
+        Command::Sets { library, json } => library::sets(library, *json),
+        Command::Presets { library, action } => presets::presets(library, action.as_ref()),
+        Command::Scheduler(args) => scheduler::scheduler(args),
+        Command::Schedules { library, json, action: None } => scheduler::list(library, *json),
+        Command::Schedules { library, action: Some(ScheduleAction::Remove { name }), .. } => {
+            scheduler::remove(library, name)
+        }
+        Command::Publish(args) => publish::publish(args),
         Command::Convert(args) => convert::convert(args),
         Command::CropRect(args) => inspect::crop_rect(args),
         Command::Validate { files, pixels, fail_fast } => inspect::validate(files, *pixels, *fail_fast),

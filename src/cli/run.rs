@@ -9,62 +9,150 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reprise::catalog::{Handle, Library, LogPage};
+use jiff::tz::TimeZone;
+use reprise::catalog::{Firing, Handle, Library, LogPage, Schedule, SetCandidate};
 use reprise::encode::ptiff;
 use reprise::engine::media::{self, Choice};
-use reprise::engine::report::Records;
 use reprise::engine::reprocess::{self, Action, Event, Outcome, Planned, RunOptions, Summary};
 use reprise::engine::resume::{self, Stored};
-use reprise::engine::{Context, Conversion, Crop, Recipe};
+use reprise::engine::sets::{AutoSets, PlannedSet};
+use reprise::engine::{self, Context, Conversion, Crop, Recipe};
+use reprise::engine::{publish, schedule};
 use reprise::error::{Error, ErrorKind, Result, Stage};
 use reprise::job::{self, Job, Start};
 use reprise::report::{self, ReportJob};
 use serde_json::json;
 
 use super::Verdict;
-use super::args::{LogFormat, OutputArgs, RunArgs};
+use super::args::{DocumentArgs, LogFormat, OutputArgs, RunArgs};
 use super::convert::context;
 use super::library::json;
+use super::metrics::Metrics;
 use super::output::{Progress, complain, line};
 use super::signals;
 
 pub fn run(args: &RunArgs) -> Result<Verdict> {
     let mut library = Library::open(&args.library)?;
+    if let Some(handle) = resumed(args, &library)?
+        && publish::is_publish(library.job_log_page(&handle, LogPage { offset: 0, limit: 0 })?.log_type)
+    {
+        let stop = signals::stop_flag()?;
+        return super::publish::go_on(&mut library, &handle, args.log_format, &stop);
+    }
     let Some(Order { mut job, output, resume }) = order(args, &library)? else {
         complain(format_args!("no job was cut short; there is nothing to resume"));
         return Ok(Verdict::AllGood);
     };
     let stop = signals::stop_flag()?;
-    let options = RunOptions {
-        recipe: Recipe { filter: output.filter(), output: output.options(), ..Recipe::default() },
-        documents: args.documents.limits(),
-        media: args.documents.media_limits(),
-        encodings: Vec::new(),
-        fail_fast: args.failures.fail_fast,
-        stop: Arc::clone(&stop),
-        command: json(output.as_ref())?,
-        resume,
-    };
     if args.dry_run {
+        let options = run_options(&output, &args.documents, args.failures.fail_fast, &stop)?;
         return dry_run(&library, &job, &options, args.log_format);
     }
     if args.wait && !wait_for(&mut job, &stop) {
         return Ok(Verdict::Stopped);
     }
-    let context = context(&args.machine)?;
-    let mut watcher = Watcher::new(args.log_format, job.reprocess.assets.len());
-    let summary = reprocess::run(&mut library, &job, &context, &options, &mut |event| watcher.on(&event))?;
-    let records = watcher.end(&summary);
-    if !args.no_report {
-        let path = write_report(args.report.as_deref(), &library, &job, &summary, records, &context)?;
-        match args.log_format {
-            LogFormat::Text => complain(format_args!("report: {}", path.display())),
-            LogFormat::Json => {
-                line(format_args!("{}", json!({ "event": "report", "path": path.display().to_string() })))
-            }
-        }
+    let command = json(output.as_ref())?;
+    if let Some(schedule) = schedule::submit(&mut library, &job, &command, Timestamp::now(), &TimeZone::system())? {
+        let Schedule { name, due, .. } = schedule;
+        complain(format_args!("{name} is scheduled for {due}; `reprise scheduler LIB` runs it"));
+        return Ok(Verdict::AllGood);
     }
-    let all_good = summary.converted == summary.total && summary.failed_before == 0;
+    let manner = Manner {
+        context: &context(&args.machine)?,
+        documents: &args.documents,
+        fail_fast: args.failures.fail_fast,
+        format: args.log_format,
+        report: match &args.report {
+            _ if args.no_report => ReportPlace::None,
+            Some(path) => ReportPlace::At(path),
+            None => ReportPlace::Library,
+        },
+        metrics: args.metrics.map(Metrics::serve).transpose()?,
+        stop: &stop,
+    };
+    carry_out(&mut library, &job, &output, resume, None, &manner)
+}
+
+/// How jobs are carried out, one or many of them.
+pub struct Manner<'a> {
+    pub context: &'a Context,
+    pub documents: &'a DocumentArgs,
+    pub fail_fast: bool,
+    pub format: LogFormat,
+    pub report: ReportPlace<'a>,
+    pub metrics: Option<Metrics>,
+    pub stop: &'a Arc<AtomicBool>,
+}
+
+/// Where reports go.
+#[derive(Debug, Clone, Copy)]
+pub enum ReportPlace<'a> {
+    None,
+    /// The library's folder of reports.
+    Library,
+    At(&'a Path),
+}
+
+fn run_options(
+    output: &OutputArgs,
+    documents: &DocumentArgs,
+    fail_fast: bool,
+    stop: &Arc<AtomicBool>,
+) -> Result<RunOptions> {
+    Ok(RunOptions {
+        recipe: Recipe { filter: output.filter(), output: output.options(), ..Recipe::default() },
+        documents: documents.limits(),
+        media: documents.media_limits(),
+        encodings: Vec::new(),
+        fail_fast,
+        stop: Arc::clone(stop),
+        command: json(output)?,
+        resume: None,
+        firing: None,
+    })
+}
+
+/// Runs a job to its end and says how it went.
+pub fn carry_out(
+    library: &mut Library,
+    job: &Job,
+    output: &OutputArgs,
+    resume: Option<Handle>,
+    firing: Option<Firing>,
+    manner: &Manner<'_>,
+) -> Result<Verdict> {
+    let options =
+        RunOptions { resume, firing, ..run_options(output, manner.documents, manner.fail_fast, manner.stop)? };
+    let mut watcher = Watcher::new(manner.format, job.reprocess.assets.len());
+    let done = reprocess::run(library, job, manner.context, &options, &mut |event| {
+        if let Some(metrics) = &manner.metrics {
+            metrics.on(&event);
+        }
+        watcher.on(&event);
+    });
+    if let Some(metrics) = &manner.metrics {
+        metrics.job_ended();
+    }
+    let summary = done?;
+    watcher.end(&summary);
+    let path = match manner.report {
+        ReportPlace::None => None,
+        // Nothing but what was due was done.
+        _ if summary.total == 0 && options.resume.is_some() => None,
+        ReportPlace::Library => Some(write_report(None, library, job, &summary, manner.context)?),
+        ReportPlace::At(path) => Some(write_report(Some(path), library, job, &summary, manner.context)?),
+    };
+    match (path, manner.format) {
+        (Some(path), LogFormat::Text) => complain(format_args!("report: {}", path.display())),
+        (Some(path), LogFormat::Json) => {
+            line(format_args!("{}", json!({ "event": "report", "path": path.display().to_string() })))
+        }
+        (None, _) => {}
+    }
+    let published = summary.published.as_ref().map(|published| super::publish::conclude(published, manner.format));
+    let all_good = summary.converted == summary.total
+        && summary.failed_before == 0
+        && published.is_none_or(|verdict| verdict == Verdict::AllGood);
     Ok(match (summary.stopped, all_good) {
         (true, _) => Verdict::Stopped,
         (false, true) => Verdict::AllGood,
@@ -89,10 +177,9 @@ fn order<'a>(args: &'a RunArgs, library: &Library) -> Result<Option<Order<'a>>> 
         let message = "a job that runs again keeps the options of the pyramid TIFF that it had; leave them out";
         return Err(Error::misuse(Stage::Job, message));
     }
-    let named = args.retry_failed.as_ref().or(args.resume.as_ref().and_then(Option::as_ref));
-    let handle = match named {
+    let handle = match &args.retry_failed {
         Some(handle) => Handle::from(handle.as_str()),
-        None => match library.latest_unfinished_job()? {
+        None => match resumed(args, library)? {
             Some(handle) => handle,
             None => return Ok(None),
         },
@@ -107,6 +194,15 @@ fn order<'a>(args: &'a RunArgs, library: &Library) -> Result<Option<Order<'a>>> 
         return Ok(Some(Order { job, output: Cow::Owned(output), resume: None }));
     }
     Ok(Some(Order { job, output: Cow::Owned(output), resume: Some(handle) }))
+}
+
+/// The job on record that goes on, if one does: the one that is named, or the newest that is not finished.
+fn resumed(args: &RunArgs, library: &Library) -> Result<Option<Handle>> {
+    match &args.resume {
+        None => Ok(None),
+        Some(Some(handle)) => Ok(Some(Handle::from(handle.as_str()))),
+        Some(None) => library.latest_unfinished_job(),
+    }
 }
 
 /// Waits for the time at which a job wants to start; false when a signal came first. The clock is asked again and
@@ -149,8 +245,13 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
             LogFormat::Json => line(format_args!("{}", json!({ "event": "warning", "message": warning }))),
         }
     }
+    let auto_sets = AutoSets::of(library, job)?;
+    let mut images = Vec::new();
     for planned in reprocess::plan(library, job, options)? {
         let planned = planned?;
+        if let (Some(asset), Action::Convert { .. }) = (&planned.asset, &planned.action) {
+            images.push(SetCandidate { handle: asset.handle.clone(), name: asset.name.clone() });
+        }
         let (word, text) = match (&planned.action, reprocess::rehearse(&planned)) {
             (Action::Convert { recipe, output, .. }, Ok(())) => {
                 ("convert", format!("{} → {}", steps(recipe), output.display()))
@@ -170,6 +271,23 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
             LogFormat::Json => line(format_args!(
                 "{}",
                 json!({ "event": word, "assetHandle": planned.handle, "assetName": name(&planned), "message": text })
+            )),
+        }
+    }
+    for PlannedSet { set, existing, problems } in auto_sets.plan(library, &images)? {
+        let members: Vec<&str> = set.members.iter().map(|member| member.asset_name.as_str()).collect();
+        match format {
+            LogFormat::Text => {
+                let place = existing.map_or(String::from("new"), |handle| handle.to_string());
+                line(format_args!("set      {place}  {}: {} of {}", set.name, set.set_type, members.join(", ")));
+                for problem in problems {
+                    line(format_args!("warning: {}: {problem}", set.name));
+                }
+            }
+            LogFormat::Json => line(format_args!(
+                "{}",
+                json!({ "event": "set", "assetHandle": existing, "assetName": set.name, "setType": set.set_type,
+                        "members": members, "problems": problems })
             )),
         }
     }
@@ -222,7 +340,6 @@ fn write_report(
     library: &Library,
     job: &Job,
     summary: &Summary,
-    records: Records,
     context: &Context,
 ) -> Result<PathBuf> {
     let path = path.map_or_else(
@@ -232,20 +349,25 @@ fn write_report(
     let log = library.job_log_page(&summary.job, LogPage { offset: 0, limit: 0 })?;
     let mut messages = job.warnings.clone();
     messages.extend(reprocess::not_acted_on(job));
-    if records.left_out > 0 {
-        messages
-            .push(format!("{} more assets were done and are not listed here; the job log has them", records.left_out));
+    let (rows, left_out) = engine::report::rows(library, &summary.job, context)?;
+    if left_out > 0 {
+        messages.push(format!("{left_out} more assets were done and are not listed here; the job log has them"));
     }
+    messages.extend(summary.warnings.iter().cloned());
     let report = ReportJob {
         name: log.job_name,
         handle: summary.job.to_string(),
         description: job.description.clone(),
         started: format!("{:.0}", log.start_date),
-        seconds: summary.elapsed.as_secs_f64(),
+        // Of a resumed job the time of all its runs.
+        seconds: match summary.resumed {
+            true => report::work_seconds(&rows),
+            false => summary.elapsed.as_secs_f64(),
+        },
         backend: context.backend.to_string(),
         messages,
     };
-    let page = report::render(&report, &records.into_rows(context));
+    let page = report::render(&report, &rows);
     let io = |e| Error::io(Stage::Encode, &path, e);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -262,12 +384,11 @@ fn write_report(
 struct Watcher {
     format: LogFormat,
     progress: Progress,
-    records: Records,
 }
 
 impl Watcher {
     fn new(format: LogFormat, total: usize) -> Self {
-        Watcher { format, progress: Progress::new(total as u64, "assets"), records: Records::default() }
+        Watcher { format, progress: Progress::new(total as u64, "assets") }
     }
 
     fn on(&mut self, event: &Event<'_>) {
@@ -283,15 +404,14 @@ impl Watcher {
                 json!({ "event": "begin", "jobHandle": job, "totalFileCount": total, "warnings": warnings, "backend": backend.to_string() })
             )),
             (Event::Done { planned, outcome }, LogFormat::Text) => {
-                self.records.add(planned, outcome);
                 self.text(planned, outcome);
                 self.progress.step();
             }
             (Event::Done { planned, outcome }, LogFormat::Json) => {
-                self.records.add(planned, outcome);
                 self.progress.line(format_args!("{}", as_json(planned, outcome)));
                 self.progress.step();
             }
+            (Event::Publish(event), format) => super::publish::show(&self.progress, format, event),
         }
     }
 
@@ -339,15 +459,16 @@ impl Watcher {
         }
     }
 
-    fn end(self, summary: &Summary) -> Records {
+    fn end(self, summary: &Summary) {
         drop(self.progress);
         for warning in &summary.warnings {
             complain(format_args!("warning: {warning}"));
         }
         if summary.stopped {
             complain(format_args!(
-                "stopped; `reprise run … --resume '{}'` does the {} assets that are left",
-                summary.job, summary.not_started
+                "stopped; `reprise run … --resume '{}'` does what is left, {} assets among it",
+                summary.published.as_ref().map_or(&summary.job, |published| &published.job),
+                summary.not_started
             ));
         }
         let seconds = summary.elapsed.as_secs_f64();
@@ -372,7 +493,6 @@ impl Watcher {
                 megapixels / seconds.max(1e-9),
             )),
         }
-        self.records
     }
 }
 

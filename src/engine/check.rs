@@ -17,7 +17,7 @@ use crate::error::{Error, Result, Stage};
 pub struct CheckOptions {
     /// Decode every pixel of every derivative.
     pub pixels: bool,
-    /// Read every original, and every derivative whose hash is on record, and compare hashes.
+    /// Read every original, pyramid and mask whose hash is on record, and compare hashes.
     pub hash: bool,
     /// Remove half-written files, forget derivatives that are lost, record jobs that died as cut short. Never removes
     /// an original or a whole derivative.
@@ -115,6 +115,9 @@ pub fn check(library: &mut Library, options: CheckOptions, on_finding: &mut dyn 
                 findings.repairable(&subject(&rendition.path), message, "off the record; the next job makes it anew");
                 lost.insert(asset.handle.clone());
             }
+            if let (Some(mask), Err(error)) = (&asset.mask, faults.mask) {
+                findings.problem(&subject(&mask.path), format!("the mask {}; run a job on the asset", error.message));
+            }
         }
     }
     drop(assets);
@@ -185,6 +188,7 @@ struct Faults {
     original: Result<()>,
     derivative: Result<()>,
     rendition: Result<()>,
+    mask: Result<()>,
 }
 
 fn examine(asset: &Asset, options: CheckOptions) -> Faults {
@@ -192,6 +196,20 @@ fn examine(asset: &Asset, options: CheckOptions) -> Faults {
         original: original(asset, options),
         derivative: asset.derivative.as_ref().map_or(Ok(()), |derivative| pyramid(derivative, options)),
         rendition: asset.rendition.as_ref().map_or(Ok(()), rendition),
+        mask: asset.mask.as_ref().map_or(Ok(()), |mask| content(&mask.path, mask.bytes, mask.hash, options)),
+    }
+}
+
+/// Whether a file that a run wrote is still what it wrote.
+fn content(path: &Path, bytes: u64, recorded: Option<blake3::Hash>, options: CheckOptions) -> Result<()> {
+    let wrong = |message: String| Err(Error::malformed(Stage::Verify, message));
+    let found = Stamp::of(path).map_err(gone)?;
+    if found.size_bytes != bytes {
+        return wrong(format!("has {} bytes; on record are {bytes}", found.size_bytes));
+    }
+    match recorded.filter(|_| options.hash) {
+        Some(recorded) if hash(path)? != recorded => wrong("has other content than on record".into()),
+        _ => Ok(()),
     }
 }
 
@@ -225,13 +243,7 @@ fn original(asset: &Asset, options: CheckOptions) -> Result<()> {
 fn pyramid(derivative: &Derivative, options: CheckOptions) -> Result<()> {
     let wrong = |message: String| Err(Error::malformed(Stage::Verify, message));
     let path = &derivative.path;
-    let found = Stamp::of(path).map_err(gone)?;
-    if found.size_bytes != derivative.bytes {
-        return wrong(format!("has {} bytes; on record are {}", found.size_bytes, derivative.bytes));
-    }
-    if options.hash && derivative.hash.is_some_and(|recorded| hash(path).is_ok_and(|found| found != recorded)) {
-        return wrong("has other content than on record".into());
-    }
+    content(path, derivative.bytes, derivative.hash, options)?;
     let report = ptiff::validate(path, options.pixels)?;
     if let Some(finding) = report.findings.first() {
         return wrong(format!("is damaged: {finding}"));

@@ -3,8 +3,9 @@
 //! `memory` admits assets by bytes, `backend` says what computes and why, `color` says what becomes of an image's
 //! colours, `pipeline` turns one original into one pyramid TIFF, whose rows `stream` moves, `batch` runs many of them in
 //! lanes, `clip` cuts out by clipping path, `reprocess` runs a job over a library, `ingest` takes originals in,
-//! `documents` makes images of pages, `media` encodes video and audio.
-//! `resume` goes on with jobs that were cut short, `check` compares catalog and files, `notice` tells others.
+//! `documents` makes images of pages, `media` encodes video and audio, `sets` groups images into sets, `schedule` runs
+//! jobs at their times. `resume` goes on with jobs that were cut short, `check` compares catalog and files, `follow`
+//! does what is due when a job is done: `notice` and `mail` tell others, `publish` sends files out.
 
 pub mod backend;
 pub mod batch;
@@ -12,16 +13,21 @@ pub mod check;
 mod clip;
 pub mod color;
 pub mod documents;
+mod follow;
 pub mod ingest;
+mod mail;
 pub mod media;
 pub mod memory;
 pub mod notice;
 pub mod original;
 pub mod pipeline;
+pub mod publish;
 pub mod report;
 pub mod reprocess;
 pub mod resume;
 pub mod retry;
+pub mod schedule;
+pub mod sets;
 mod stream;
 
 pub use backend::{Backend, BackendChoice, Used};

@@ -11,10 +11,12 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::retry;
+use crate::catalog::Settings;
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,8 +30,14 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3
 /// # Errors
 /// `Misuse` for an address that is not allowed, `Io` when the receiver cannot be reached or refuses. Messages do not
 /// repeat the address, whose query may hold a secret.
-pub fn post(url: &str, json: &str, allow_private: bool, stop: &AtomicBool) -> Result<()> {
+pub fn post(url: &str, json: &str, settings: &Settings, stop: &AtomicBool) -> Result<()> {
     check_address(url)?;
+    let roots = match roots(settings)? {
+        None => RootCerts::WebPki,
+        Some(roots) => RootCerts::new_with_certs(
+            &roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect::<Vec<_>>(),
+        ),
+    };
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -37,9 +45,10 @@ pub fn post(url: &str, json: &str, allow_private: bool, stop: &AtomicBool) -> Re
         .proxy(None)
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_global(Some(TIMEOUT))
+        .tls_config(TlsConfig::builder().root_certs(roots).build())
         .user_agent(concat!("reprise/", env!("CARGO_PKG_VERSION")))
         .build();
-    let resolver = Guarded { inner: DefaultResolver::default(), allow_private };
+    let resolver = Guarded { inner: DefaultResolver::default(), allow_private: settings.allow_private_notices };
     let agent = Agent::with_parts(config, DefaultConnector::default(), resolver);
     let mut pauses = PAUSES.iter();
     loop {
@@ -52,6 +61,31 @@ pub fn post(url: &str, json: &str, allow_private: bool, stop: &AtomicBool) -> Re
             _ => return Err(error),
         }
     }
+}
+
+/// An address that was left out of what is kept of a job.
+pub fn no_address() -> Result<()> {
+    Err(Error::misuse(Stage::Job, "the address holds a user name or password; those are not sent"))
+}
+
+/// The roots of TLS connections in DER, if the library names some.
+///
+/// # Errors
+/// `Misuse` when the file cannot be read or holds none.
+pub(super) fn roots(settings: &Settings) -> Result<Option<Vec<Vec<u8>>>> {
+    if settings.tls_roots.is_empty() {
+        return Ok(None);
+    }
+    let refuse =
+        |why: String| Error::misuse(Stage::Job, format!("the setting tlsRoots: {}: {why}", settings.tls_roots));
+    let pem = std::fs::read(&settings.tls_roots).map_err(|e| refuse(e.to_string()))?;
+    let mut roots = Vec::new();
+    for item in ureq::tls::parse_pem(&pem) {
+        if let ureq::tls::PemItem::Certificate(root) = item.map_err(|e| refuse(e.to_string()))? {
+            roots.push(root.der().to_vec());
+        }
+    }
+    if roots.is_empty() { Err(refuse("it holds no certificate".into())) } else { Ok(Some(roots)) }
 }
 
 /// One attempt; its error, and whether another one may succeed.
@@ -81,7 +115,7 @@ fn check_address(url: &str) -> Result<()> {
         return refused("the address is not http or https");
     }
     if holds_password(url) {
-        return refused("the address holds a user name or password; those are not sent");
+        return no_address();
     }
     Ok(())
 }
@@ -192,11 +226,12 @@ mod tests {
     fn addresses_that_are_not_plain_are_refused_without_a_connection() {
         let stop = AtomicBool::new(false);
         for url in ["ftp://example.com/", "file:///etc/passwd", "http://user:word@example.com/", "nonsense"] {
-            let error = post(url, "{}", true, &stop).unwrap_err();
+            let settings = Settings { allow_private_notices: true, ..Settings::default() };
+            let error = post(url, "{}", &settings, &stop).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Misuse, "{url}: {error}");
             assert!(!error.to_string().contains("word@"), "{error}");
         }
-        let error = post("http://127.0.0.1:9/", "{}", false, &stop).unwrap_err();
+        let error = post("http://127.0.0.1:9/", "{}", &Settings::default(), &stop).unwrap_err();
         assert!(error.message.contains("allowPrivateNotices"), "{error}");
     }
 }

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Context, Converted};
 use super::reprocess::{Action, Outcome, Planned};
-use crate::catalog::Asset;
+use crate::catalog::{Asset, Handle, Library};
 use crate::decode::{self, RowSource};
 use crate::encode::ptiff;
 use crate::error::Result;
@@ -22,100 +24,106 @@ use crate::report::{ReportAsset, ReportOutput, thumbnail_png};
 const PICTURE_PX: u32 = 400;
 /// Pictures make the page heavy: so many assets get some, the first ones of the run.
 const PICTURED_ASSETS: usize = 48;
-/// Rows of the table; a page with more than that is no help to a person.
-const LISTED_ASSETS: usize = 10_000;
+/// Rows of the list; a page with more than that is slow, and no help to a person.
+const LISTED_ASSETS: usize = 20_000;
 
 /// Longest clipping path that is drawn.
 const DRAWN_KNOTS: usize = 4000;
 
-/// Collects the records of a run while it goes on.
-#[derive(Debug, Default)]
-pub struct Records {
-    records: Vec<Record>,
-    /// Assets beyond what the page lists.
-    pub left_out: usize,
-}
-
-#[derive(Debug)]
+/// What is kept of an asset for the report, whatever runs the job takes.
+#[derive(Debug, Serialize, Deserialize)]
 struct Record {
+    #[serde(flatten)]
     row: ReportAsset,
     /// Original and pyramid, where there is something to show.
     pictures: Option<(PathBuf, PathBuf)>,
 }
 
-impl Records {
-    /// Takes note of one asset. Failures are listed however many assets there are.
-    pub fn add(&mut self, planned: &Planned, outcome: &Outcome) {
-        if self.records.len() >= LISTED_ASSETS && !matches!(outcome, Outcome::Failed(_)) {
-            self.left_out += 1;
-            return;
+/// What the report shows of one asset, to be kept with its result.
+pub(super) fn record(planned: &Planned, outcome: &Outcome) -> Option<String> {
+    let asset = planned.asset.as_ref();
+    let mut row = ReportAsset {
+        handle: planned.handle.to_string(),
+        name: asset.map_or_else(|| String::from("unknown asset"), |a| a.name.clone()),
+        kind: asset.map_or_else(String::new, kind),
+        original_size: asset.and_then(|a| Some(Size::new(a.width?, a.height?))),
+        original_bytes: asset.map_or(0, |a| a.size_bytes),
+        output: None,
+        crop: None,
+        outline: None,
+        before_png: None,
+        after_png: None,
+        seconds: 0.0,
+        ended: Timestamp::now().as_millisecond() as f64 / 1e3,
+        backend: String::new(),
+        warnings: Vec::new(),
+        error: None,
+    };
+    let mut pictures = None;
+    match (outcome, planned.output()) {
+        (Outcome::Converted(converted), Some(output)) => {
+            complete(&mut row, converted, output);
+            pictures = asset.map(|a| (a.path.clone(), output.to_path_buf()));
         }
-        let asset = planned.asset.as_ref();
-        let mut row = ReportAsset {
-            handle: planned.handle.to_string(),
-            name: asset.map_or_else(|| String::from("unknown asset"), |a| a.name.clone()),
-            kind: asset.map_or_else(String::new, kind),
-            original_size: asset.and_then(|a| Some(Size::new(a.width?, a.height?))),
-            original_bytes: asset.map_or(0, |a| a.size_bytes),
-            output: None,
-            crop: None,
-            outline: None,
-            before_png: None,
-            after_png: None,
-            seconds: 0.0,
-            backend: String::new(),
-            warnings: Vec::new(),
-            error: None,
-        };
-        let mut pictures = None;
-        match (outcome, planned.output()) {
-            (Outcome::Converted(converted), Some(output)) => {
-                complete(&mut row, converted, output);
-                pictures = asset.map(|a| (a.path.clone(), output.to_path_buf()));
+        (Outcome::Converted(_), None) | (Outcome::Kept(_), _) => {}
+        (Outcome::Ripped(ripped), _) => {
+            // The first page stands for the document.
+            if let Some(page) = ripped.done.first() {
+                complete(&mut row, &page.converted, &page.output);
+                pictures = asset.map(|a| (a.path.clone(), page.output.clone()));
             }
-            (Outcome::Converted(_), None) | (Outcome::Kept(_), _) => {}
-            (Outcome::Ripped(ripped), _) => {
-                // The first page stands for the document.
-                if let Some(page) = ripped.done.first() {
-                    complete(&mut row, &page.converted, &page.output);
-                    pictures = asset.map(|a| (a.path.clone(), page.output.clone()));
-                }
-                row.seconds = ripped.elapsed.as_secs_f64();
-                row.warnings.extend(ripped.warnings.iter().cloned());
-                row.error = ripped.error().map(|error| error.to_string());
-            }
-            (Outcome::Encoded(encoded), _) => {
-                if let (Some(thumbnail), Action::Encode(order)) = (&encoded.thumbnail, &planned.action)
-                    && let Some(wanted) = &order.thumbnail
-                {
-                    complete(&mut row, thumbnail, &wanted.output);
-                    pictures = Some((order.original.path.clone(), wanted.output.clone()));
-                }
-                row.seconds = encoded.elapsed.as_secs_f64();
-                row.warnings.clone_from(&encoded.warnings);
-                row.error = encoded.error().map(|error| error.to_string());
-            }
-            (Outcome::Left(reason), _) => row.error = Some(reason.clone()),
-            (Outcome::Failed(error), _) => row.error = Some(error.to_string()),
+            row.seconds = ripped.elapsed.as_secs_f64();
+            row.warnings.extend(ripped.warnings.iter().cloned());
+            row.error = ripped.error().map(|error| error.to_string());
         }
-        self.records.push(Record { row, pictures });
+        (Outcome::Encoded(encoded), _) => {
+            if let (Some(thumbnail), Action::Encode(order)) = (&encoded.thumbnail, &planned.action)
+                && let Some(wanted) = &order.thumbnail
+            {
+                complete(&mut row, thumbnail, &wanted.output);
+                pictures = Some((order.original.path.clone(), wanted.output.clone()));
+            }
+            row.seconds = encoded.elapsed.as_secs_f64();
+            row.warnings.clone_from(&encoded.warnings);
+            row.error = encoded.error().map(|error| error.to_string());
+        }
+        (Outcome::Left(reason), _) => row.error = Some(reason.clone()),
+        (Outcome::Failed(error), _) => row.error = Some(error.to_string()),
     }
+    // A path that is not text has no place in JSON; its asset is listed without pictures.
+    pictures =
+        pictures.filter(|(original, pyramid): &(PathBuf, PathBuf)| original.to_str().and(pyramid.to_str()).is_some());
+    serde_json::to_string(&Record { row, pictures }).ok()
+}
 
-    /// The rows in the order of their handles, the first ones with pictures. A picture that cannot be made is left
-    /// out: the report must not fail a run that is done.
-    pub fn into_rows(mut self, context: &Context) -> Vec<ReportAsset> {
-        self.records.sort_by(|a, b| (a.row.handle.len(), &a.row.handle).cmp(&(b.row.handle.len(), &b.row.handle)));
-        let limits = &context.limits;
-        context.pool.install(|| {
-            self.records.par_iter_mut().take(PICTURED_ASSETS).for_each(|record| {
-                let Some((original, pyramid)) = &record.pictures else { return };
-                record.row.before_png =
-                    before(original, limits).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
-                record.row.after_png = after(pyramid).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
-            });
+/// The rows of a job's report in the order of their handles, whatever runs they were done in, the first ones with
+/// pictures; and how many assets are left out. Failures are listed however many assets there are. A picture that
+/// cannot be made is left out: the report must not fail a run that is done.
+///
+/// # Errors
+/// `Catalog`.
+pub fn rows(library: &Library, job: &Handle, context: &Context) -> Result<(Vec<ReportAsset>, usize)> {
+    let kept = library.task_reports(job)?;
+    let mut records: Vec<Record> = kept.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+    let all = records.len();
+    if all > LISTED_ASSETS {
+        let mut place = 0;
+        records.retain(|record| {
+            place += 1;
+            place <= LISTED_ASSETS || record.row.error.is_some()
         });
-        self.records.into_iter().map(|record| record.row).collect()
     }
+    let left_out = all - records.len();
+    records.sort_by(|a, b| (a.row.handle.len(), &a.row.handle).cmp(&(b.row.handle.len(), &b.row.handle)));
+    let limits = &context.limits;
+    context.pool.install(|| {
+        records.par_iter_mut().take(PICTURED_ASSETS).for_each(|record| {
+            let Some((original, pyramid)) = &record.pictures else { return };
+            record.row.before_png = before(original, limits).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
+            record.row.after_png = after(pyramid).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
+        });
+    });
+    Ok((records.into_iter().map(|record| record.row).collect(), left_out))
 }
 
 fn kind(asset: &Asset) -> String {

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use super::backend::Backend;
 use super::color::{ColorPolicy, Conversion};
 use super::documents::{self, Drawing, Order, Ripped, Wish};
+use super::follow::{self, FollowOn};
 use super::original::Stamp;
 use super::pipeline::{self, Context, Converted, Recipe};
-use super::{batch, media, notice, resume, retry};
+use super::sets::AutoSets;
+use super::{batch, media, publish, report, resume, retry};
 use crate::catalog::{
-    Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, DerivedResult, Handle, JobLog, JobRecord, Library,
-    LogEntry, LogPage, LogType, NewDerivative, NewMask, Settings, TaskOutcome,
+    Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, DerivedResult, Due, Firing, Handle, JobLog,
+    JobRecord, Library, LogEntry, LogPage, LogType, NewDerivative, NewMask, RunLock, Settings, Severity, TaskOutcome,
 };
 use crate::decode::Kind;
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -45,6 +47,8 @@ pub struct RunOptions {
     pub command: String,
     /// Go on with this job, whose document the one that is run has to be; see [`resume::stored`].
     pub resume: Option<Handle>,
+    /// The schedule whose time this is; it moves on as the job begins.
+    pub firing: Option<Firing>,
 }
 
 impl RunOptions {
@@ -209,8 +213,18 @@ pub struct Running<'a> {
 /// Told to whoever watches a run.
 #[derive(Debug)]
 pub enum Event<'a> {
-    Begun { job: &'a Handle, total: usize, warnings: &'a [String], backend: &'a Backend },
-    Done { planned: &'a Planned, outcome: &'a Outcome },
+    Begun {
+        job: &'a Handle,
+        total: usize,
+        warnings: &'a [String],
+        backend: &'a Backend,
+    },
+    Done {
+        planned: &'a Planned,
+        outcome: &'a Outcome,
+    },
+    /// Of the publish job that follows.
+    Publish(publish::Event<'a>),
 }
 
 /// How a run ended.
@@ -226,14 +240,39 @@ pub struct Summary {
     pub not_started: usize,
     /// Whether `stop` ended the run; the job can be resumed.
     pub stopped: bool,
+    /// Whether this run went on with a job that was cut short.
+    pub resumed: bool,
     /// Of a resumed job: assets that failed before.
     pub failed_before: usize,
     /// What went wrong after the assets were done.
     pub warnings: Vec<String>,
+    /// The publish job that followed.
+    pub published: Option<publish::Published>,
     pub duplicates: usize,
     /// Pixels of the originals converted.
     pub pixels: u64,
     pub elapsed: Duration,
+}
+
+impl Summary {
+    fn new(job: Handle, total: usize) -> Self {
+        Summary {
+            job,
+            total,
+            converted: 0,
+            failed: 0,
+            left: 0,
+            not_started: 0,
+            stopped: false,
+            resumed: false,
+            failed_before: 0,
+            warnings: Vec::new(),
+            published: None,
+            duplicates: 0,
+            pixels: 0,
+            elapsed: Duration::ZERO,
+        }
+    }
 }
 
 /// What would be done with every asset of `job`, in its order. Reads headers, writes nothing.
@@ -270,15 +309,24 @@ pub fn run(
     // Lanes plan their assets through a connection of their own, while this one records results.
     let reader = Library::open(library.dir())?;
     let settings = library.settings()?;
-    let allow_private_notices = settings.allow_private_notices;
     let options = &options.for_job(library, job)?;
+    let auto_sets = AutoSets::of(library, job)?;
+    job.reprocess.publish.as_ref().map(|publish| publish::Order::of(library, publish)).transpose()?;
 
+    if let Some(handle) = &options.resume
+        && library.job_log_page(handle, LogPage { offset: 0, limit: 0 })?.is_done()
+    {
+        // Its assets are through; only what was due then may be left.
+        let mut summary = Summary::new(handle.clone(), 0);
+        follow_up(library, &lock, handle, job, options, &mut summary, on_event)?;
+        return Ok(summary);
+    }
     let mut warnings: Vec<String> = job.warnings.clone();
     warnings.extend(not_acted_on(job));
     let projects = projects(library, job, &mut warnings)?;
     let (handle, assets, failed_before) = match &options.resume {
         None => {
-            let handle = library.begin_job(&record(job, options))?;
+            let handle = library.begin_job(&record(job, options, &settings))?;
             library.log(&handle, &opening_entries(job, &warnings, &context.backend))?;
             (handle, job.reprocess.assets.clone(), 0)
         }
@@ -300,24 +348,17 @@ pub fn run(
     on_event(Event::Begun { job: &handle, total, warnings: &warnings, backend: &context.backend });
 
     let mut summary = Summary {
-        job: handle.clone(),
-        total,
-        converted: 0,
-        failed: 0,
-        left: 0,
-        not_started: 0,
-        stopped: false,
+        resumed: options.resume.is_some(),
         failed_before,
-        warnings: Vec::new(),
         duplicates: job.reprocess.duplicates.len(),
-        pixels: 0,
-        elapsed: Duration::ZERO,
+        ..Summary::new(handle.clone(), total)
     };
     let halt = AtomicBool::new(false);
     let running = Running { job: &handle, stop: &options.stop };
     let mut unfinished = 0;
     let mut recorder = Recorder { library, job: &handle, pending: Vec::new(), last: Instant::now() };
     let mut fatal = None;
+    let publish = publish_mark(&job.reprocess, &settings);
     let planned = assets.iter().map(move |asset| {
         plan_asset(&reader, &job.reprocess, &settings, options, asset).unwrap_or_else(|error| Planned {
             handle: asset.as_str().into(),
@@ -379,13 +420,56 @@ pub fn run(
         return Ok(summary);
     }
     library.join_projects(&handle, &projects)?;
-    library.finish_job(&handle, false, &[closing])?;
-    if let Err(error) = notify(library, &handle, &job.reprocess, allow_private_notices, &options.stop) {
-        let warning = format!("postHttpUrl: the notice was not delivered: {}", error.message);
-        library.log(&handle, &[LogEntry::new(LogType::UploadWarning, warning.clone())])?;
-        summary.warnings.push(warning);
+    let mut closing = vec![closing];
+    for entry in auto_sets.make(library, &handle, publish)? {
+        if entry.log_type.severity() > Severity::Info {
+            summary.warnings.push(entry.message.clone());
+        }
+        closing.insert(closing.len() - 1, entry);
     }
+    let due = FollowOn::of_job(&job.reprocess).due(library, &handle)?;
+    library.finish_job_with_due(&handle, false, &closing, &due)?;
+    follow_up(library, &lock, &handle, job, options, &mut summary, on_event)?;
     Ok(summary)
+}
+
+/// Does what is due for a job whose assets are done.
+fn follow_up(
+    library: &mut Library,
+    lock: &RunLock,
+    handle: &Handle,
+    job: &Job,
+    options: &RunOptions,
+    summary: &mut Summary,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<()> {
+    let follow = FollowOn::of_job(&job.reprocess);
+    summary.warnings.extend(follow::settle(library, handle, &follow, &options.stop)?);
+    let due = library.due(handle)?;
+    if options.stop.load(Ordering::Relaxed) {
+        summary.stopped = !due.is_empty();
+        return Ok(());
+    }
+    let Some(publish) = job.reprocess.publish.as_ref().filter(|_| due.contains(&Due::Publish)) else { return Ok(()) };
+    let published = publish::Order::of(library, publish).and_then(|order| {
+        let origin = publish::Origin::Follows(handle, job);
+        publish::run_locked(library, lock, &order, origin, &options.stop, &mut |event| on_event(Event::Publish(event)))
+    });
+    match published {
+        Ok(published) => {
+            summary.stopped = published.stopped;
+            summary.published = Some(published);
+        }
+        Err(error) if error.kind == ErrorKind::Catalog => return Err(error),
+        // The context was there when the job began.
+        Err(error) => {
+            let warning = format!("nothing was published: {error}");
+            library.log(handle, &[LogEntry::new(LogType::UploadWarning, warning.clone())])?;
+            library.settle_due(handle, Due::Publish)?;
+            summary.warnings.push(warning);
+        }
+    }
+    Ok(())
 }
 
 /// The job's projects that exist; a warning for each that does not.
@@ -403,30 +487,14 @@ fn projects(library: &Library, job: &Job, warnings: &mut Vec<String>) -> Result<
     Ok(projects)
 }
 
-/// Posts the log of a finished job, without its entries, to whom the job names.
-fn notify(
-    library: &Library,
-    handle: &Handle,
-    job: &ReprocessAssets,
-    allow_private: bool,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let Some(url) = &job.post_http_url else { return Ok(()) };
-    let log = library.job_log_page(handle, LogPage { offset: 0, limit: 0 })?;
-    if job.post_job_only_if_files && log.file_success_count == 0 {
-        return Ok(());
-    }
-    let text = serde_json::to_string(&log)
-        .map_err(|e| Error::new(ErrorKind::Internal, Stage::Job, format!("cannot be written as JSON: {e}")))?;
-    notice::post(url, &text, allow_private, stop)
-}
-
-fn record(job: &Job, options: &RunOptions) -> JobRecord {
+fn record(job: &Job, options: &RunOptions, settings: &Settings) -> JobRecord {
     let repeated = job.reprocess.duplicates.iter();
     let assets = job.reprocess.assets.iter().chain(repeated).map(|handle| handle.as_str().into()).collect();
     let name = if job.name.is_empty() { "Reprocess" } else { &job.name };
     JobRecord {
         description: job.description.clone().unwrap_or_default(),
+        firing: options.firing.clone(),
+        submit_user_email: settings.address_of(job.user.as_deref()),
         request: Some(resume::request(job, &options.command)),
         ..JobRecord::reprocess(name, assets)
     }
@@ -672,7 +740,8 @@ struct Recorder<'a> {
 
 impl Recorder<'_> {
     fn add(&mut self, planned: &Planned, outcome: &Outcome) -> Result<()> {
-        self.pending.push((planned.handle.clone(), asset_result(planned, outcome)));
+        let result = AssetResult { report: report::record(planned, outcome), ..asset_result(planned, outcome) };
+        self.pending.push((planned.handle.clone(), result));
         if self.pending.len() >= COMMIT_ASSETS || self.last.elapsed() >= COMMIT_INTERVAL {
             self.flush()?;
         }
@@ -707,6 +776,7 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
                     bytes: mask.bytes,
                     width: converted.original.width,
                     height: converted.original.height,
+                    hash: Some(mask.hash),
                     source_hash: asset.hash,
                 }),
                 crop: crop_change(*crop, converted),
@@ -789,7 +859,7 @@ pub(super) fn new_derivative(converted: &Converted, original: &Asset) -> NewDeri
         height: converted.size.height,
         levels: converted.written.levels as u32,
         compression: converted.written.compression.to_string(),
-        hash: None,
+        hash: Some(converted.written.hash),
         source_hash: original.hash,
     }
 }
@@ -811,19 +881,17 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
             missing.push(format!("{text} by this version"));
         }
     };
-    note(
-        matches!(job.start, job::Start::At(_)),
-        "execTime is not waited for without --wait: the job runs now, times are not kept",
-    );
-    note(
-        matches!(job.start, job::Start::Cron(_)),
-        "execSchedule is not kept, the job runs once, now; schedules are not run",
-    );
     note(reprocess.photoshop.is_some(), "photoshopOptions: Photoshop files are not reprocessed");
     note(reprocess.in_design.is_some(), "inDesignOptions: InDesign files are not reprocessed");
-    note(!reprocess.auto_sets.is_empty(), "autoSetCreationOptions: sets are not made");
-    note(reprocess.email != job::EmailSetting::None, "emailSetting: mail is not sent");
-    note(reprocess.publish.is_some(), "the follow-on publish job is not run");
+    note(
+        job.locale.as_deref().is_some_and(|locale| !locale.starts_with("en")),
+        "locale: messages are written in English",
+    );
+    if let job::Start::At(time) = job.start
+        && time <= jiff::Timestamp::now()
+    {
+        missing.push(format!("execTime: {time} has passed, the job runs now"));
+    }
     let unused_profile = reprocess.color_management.as_ref().is_some_and(|options| {
         options.conversion != job::ColorConversion::Convert
             && (options.source_profile.is_some() || options.output_profile.is_some())

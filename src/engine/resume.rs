@@ -22,6 +22,9 @@ pub struct Stored {
 pub(super) fn request(job: &Job, command: &str) -> JobRequest {
     let mut kept = job.clone();
     kept.reprocess.post_http_url = kept.reprocess.post_http_url.filter(|url| !notice::holds_password(url));
+    if let Some(publish) = &mut kept.reprocess.publish {
+        publish.http_completion_url = publish.http_completion_url.take().filter(|url| !notice::holds_password(url));
+    }
     JobRequest { document: job::write_xml(&kept), options: command.to_owned() }
 }
 

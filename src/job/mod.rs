@@ -79,6 +79,12 @@ pub fn write_xml(job: &Job) -> String {
     }
 }
 
+/// The first time behind `after` at which the expression of a [`Start::Cron`] holds in `zone`; `None` when there is none
+/// before 2100.
+pub fn next_run(expression: &str, after: jiff::Timestamp, zone: &jiff::tz::TimeZone) -> Option<jiff::Timestamp> {
+    cron::next(expression, after, zone)
+}
+
 /// A plain-text listing of every element with its type, range, default and meaning.
 pub fn reference() -> String {
     schema::reference()

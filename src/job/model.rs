@@ -1,6 +1,7 @@
 //! The typed job: what a document asks for, with every default filled in.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Corner, Insets};
 use crate::ops::crop_detect::Background;
@@ -33,7 +34,7 @@ macro_rules! words {
     };
     ($(#[$meta:meta])* $type:ident { $($(#[$variant_meta:meta])* $variant:ident,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum $type {
             $($(#[$variant_meta])* $variant,)*
         }
@@ -304,7 +305,7 @@ pub struct ColorManagement {
 }
 
 /// A publish job that follows, named `Pub_` and the name of the job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishJob {
     pub target: PublishTarget,
     pub email: EmailSetting,
@@ -315,7 +316,7 @@ pub struct PublishJob {
 }
 
 /// What a publish job publishes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PublishTarget {
     ImageServing(PublishType),
     ImageRendering,

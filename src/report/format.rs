@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 /// Text for an element or a quoted attribute: markup is escaped, control characters are replaced.
-pub(super) struct Text<'a>(pub &'a str);
+pub struct Text<'a>(pub &'a str);
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {

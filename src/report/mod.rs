@@ -6,10 +6,14 @@
 mod format;
 mod thumbnail;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use crate::geometry::{Rect, Size};
-use format::{Base64, Bytes, Duration, Ratio, Text};
+pub use format::Text;
+use format::{Base64, Bytes, Duration, Ratio};
 pub use thumbnail::thumbnail_png;
 
 /// What a run was and how it went as a whole.
@@ -31,7 +35,7 @@ pub struct ReportJob {
 }
 
 /// What was written for an asset.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReportOutput {
     /// Path as the reader should look for it.
     pub path: String,
@@ -44,7 +48,7 @@ pub struct ReportOutput {
 }
 
 /// One asset of the run. Without an output it failed, and `error` says why.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReportAsset {
     pub handle: String,
     pub name: String,
@@ -60,11 +64,15 @@ pub struct ReportAsset {
     /// The clipping path that was applied, as SVG path data: the original is the unit square.
     pub outline: Option<String>,
     /// Small PNG of the whole original, see [`thumbnail_png`].
+    #[serde(skip)]
     pub before_png: Option<Vec<u8>>,
     /// Small PNG of the output.
+    #[serde(skip)]
     pub after_png: Option<Vec<u8>>,
     /// Time spent on this asset in seconds.
     pub seconds: f64,
+    /// When it was done, in seconds since 1970.
+    pub ended: f64,
     /// `gpu` or `cpu`.
     pub backend: String,
     pub warnings: Vec<String>,
@@ -187,10 +195,20 @@ fn write_page(page: &mut String, job: &ReportJob, assets: &[ReportAsset]) -> std
         page.push_str("</div>\n");
     }
     page.push_str("<section class=\"cards\" aria-label=\"Before and after\">\n");
+    let mut problems = 0;
     for asset in assets {
-        write_card(page, asset)?;
+        let pictured = asset.before_png.is_some() || asset.after_png.is_some();
+        problems += usize::from(!pictured && asset.state() != State::Done);
+        if pictured || asset.state() != State::Done && problems <= MAX_PROBLEM_CARDS {
+            write_card(page, asset)?;
+        }
     }
     page.push_str("</section>\n");
+    if problems > MAX_PROBLEM_CARDS {
+        let more = problems - MAX_PROBLEM_CARDS;
+        writeln!(page, "<p class=\"facts\">{more} more assets with warnings or errors are in the list below.</p>")?;
+    }
+    write_course(page, assets)?;
     write_table(page, assets)?;
     page.push_str("</main>\n");
     page.push_str(include_str!("compare.html"));
@@ -335,13 +353,153 @@ fn write_figure(
     writeln!(page, "</div><figcaption><b>{term}</b> {facts}</figcaption></figure>")
 }
 
+/// How the run went: throughput over time, and what took how long.
+fn write_course(page: &mut String, assets: &[ReportAsset]) -> std::fmt::Result {
+    let course = Course::of(assets);
+    if course.seconds <= 0.0 {
+        return Ok(());
+    }
+    page.push_str("<section class=\"course\">\n<div><h2>Throughput over time</h2>\n");
+    let most = course.rates.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    write!(
+        page,
+        "<svg viewBox=\"0 0 {BINS} 20\" preserveAspectRatio=\"none\" role=\"img\" \
+         aria-label=\"Megapixels a second over the run, at most {most:.1}\">"
+    )?;
+    for (bin, rate) in course.rates.iter().enumerate() {
+        let height = 20.0 * rate / most;
+        write!(page, "<rect x=\"{bin}\" y=\"{:.2}\" width=\"0.9\" height=\"{height:.2}\"/>", 20.0 - height)?;
+    }
+    writeln!(
+        page,
+        "</svg>\n<p class=\"facts\">0 to {} of work, up to {most:.1} MP/s, {:.1} assets a second on average</p></div>",
+        Duration(course.seconds),
+        assets.len() as f64 / course.seconds,
+    )?;
+    page.push_str("<div><h2>Where time went</h2>\n<table class=\"bars\">\n");
+    let all: f64 = course.kinds.iter().map(|kind| kind.seconds).sum();
+    for kind in &course.kinds {
+        writeln!(
+            page,
+            "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td>\
+             <td class=\"bar-cell\"><i style=\"width:{:.2}%\"></i></td></tr>",
+            Text(&kind.name),
+            kind.count,
+            Duration(kind.seconds),
+            100.0 * kind.seconds / all.max(f64::MIN_POSITIVE),
+        )?;
+    }
+    page.push_str("</table>\n<p class=\"facts\">Assets and time by kind, all threads together. The slowest: ");
+    for (place, asset) in course.slowest.iter().enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        write!(page, "{comma}<bdi>{}</bdi> {}", Text(&asset.name), Duration(asset.seconds))?;
+    }
+    page.push_str("</p></div>\n</section>\n");
+    Ok(())
+}
+
+/// Bars of the chart.
+const BINS: usize = 60;
+/// Cards of assets that have no pictures, but warnings or errors.
+const MAX_PROBLEM_CARDS: usize = 100;
+/// Assets that are named for taking longest.
+const SLOWEST: usize = 5;
+/// Kinds that are told apart; the rest is one.
+const MAX_KINDS: usize = 8;
+/// Nothing done for so long, beyond what an asset took, is a break: the run was cut short and went on later.
+const BREAK_SECONDS: f64 = 30.0;
+
+/// The course of a run.
+struct Course<'a> {
+    /// Time of work, without breaks.
+    seconds: f64,
+    /// Megapixels a second in equal parts of that time.
+    rates: Vec<f64>,
+    kinds: Vec<KindTime>,
+    slowest: Vec<&'a ReportAsset>,
+}
+
+struct KindTime {
+    name: String,
+    count: usize,
+    seconds: f64,
+}
+
+/// For each asset that was done, in order: when, in seconds of work since the first began.
+fn work_times(assets: &[ReportAsset]) -> Vec<(f64, &ReportAsset)> {
+    let mut done: Vec<&ReportAsset> = assets.iter().filter(|asset| asset.ended > 0.0).collect();
+    done.sort_by(|a, b| a.ended.total_cmp(&b.ended));
+    let mut time = 0.0;
+    let mut before: Option<f64> = None;
+    let times = done.into_iter().map(|asset| {
+        let passed = before.map_or(asset.seconds, |before| asset.ended - before);
+        time += passed.min(asset.seconds + BREAK_SECONDS);
+        before = Some(asset.ended);
+        (time, asset)
+    });
+    times.collect()
+}
+
+/// How long the work on `assets` took as a whole in seconds, as far as it can be told from when each was done: breaks
+/// between the runs of a job that was resumed are left out.
+pub fn work_seconds(assets: &[ReportAsset]) -> f64 {
+    work_times(assets).last().map_or(0.0, |(time, _)| *time)
+}
+
+impl<'a> Course<'a> {
+    fn of(assets: &'a [ReportAsset]) -> Self {
+        let times = work_times(assets);
+        let seconds = times.last().map_or(0.0, |(time, _)| *time);
+        let mut rates = vec![0.0; BINS];
+        for (time, asset) in &times {
+            // The pixels of an asset were worked on while it was in work.
+            let megapixels =
+                asset.original_size.filter(|_| !asset.failed()).map_or(0.0, |size| size.pixels() as f64 / 1e6);
+            let bin = |time: f64| ((time / seconds * BINS as f64) as usize).min(BINS - 1);
+            let (first, last) = (bin((time - asset.seconds).max(0.0)), bin(*time));
+            for rate in &mut rates[first..=last] {
+                *rate += megapixels / (last - first + 1) as f64 / (seconds / BINS as f64);
+            }
+        }
+        let mut kinds: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+        for asset in assets {
+            let kind = asset.kind.split(',').next().filter(|kind| !kind.is_empty()).unwrap_or("unknown");
+            let (count, seconds) = kinds.entry(kind).or_default();
+            *count += 1;
+            *seconds += asset.seconds;
+        }
+        let named = |(name, (count, seconds)): (&str, (usize, f64))| KindTime { name: name.to_owned(), count, seconds };
+        let mut kinds: Vec<KindTime> = kinds.into_iter().map(named).collect();
+        kinds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        if kinds.len() > MAX_KINDS {
+            let rest = kinds.split_off(MAX_KINDS - 1);
+            kinds.push(KindTime {
+                name: "others".into(),
+                count: rest.iter().map(|kind| kind.count).sum(),
+                seconds: rest.iter().map(|kind| kind.seconds).sum(),
+            });
+        }
+        let mut slowest: Vec<&ReportAsset> = assets.iter().collect();
+        slowest.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        slowest.truncate(SLOWEST);
+        Course { seconds, rates, kinds, slowest }
+    }
+}
+
+/// The list of all assets, as data: the script shows a page of it at a time, so that many rows stay fast.
 fn write_table(page: &mut String, assets: &[ReportAsset]) -> std::fmt::Result {
     page.push_str(
-        "<section class=\"list\"><h2>All assets</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"All assets\">\n<table>\n<thead><tr>",
+        "<section class=\"list\"><h2>All assets</h2>\n\
+         <div class=\"filter\"><input type=\"search\" id=\"search\" placeholder=\"Handle, name or message\" aria-label=\"Search\">\
+         <button type=\"button\" id=\"previous\">Previous</button><output id=\"place\"></output>\
+         <button type=\"button\" id=\"next\">Next</button></div>\n\
+         <noscript>The list needs JavaScript; `reprise log --json` has the same.</noscript>\n\
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"All assets\">\n<table>\n<thead><tr>",
     );
     for (label, class) in [
         ("Handle", ""),
         ("Name", ""),
+        ("State", ""),
         ("Kind", ""),
         ("Original", "number"),
         ("Output", "number"),
@@ -349,40 +507,35 @@ fn write_table(page: &mut String, assets: &[ReportAsset]) -> std::fmt::Result {
         ("Written", "number"),
         ("Time", "number"),
         ("Ran on", ""),
-        ("State", ""),
         ("File", ""),
+        ("Message", ""),
     ] {
         write!(page, "<th scope=\"col\" class=\"{class}\"><button type=\"button\">{label}</button></th>")?;
     }
-    page.push_str("</tr></thead>\n<tbody>\n");
+    page.push_str("</tr></thead>\n<tbody id=\"rows\"></tbody>\n</table>\n</div></section>\n");
+    page.push_str("<script type=\"application/json\" id=\"data\">[");
     for (index, asset) in assets.iter().enumerate() {
-        let state = asset.state();
-        write!(page, "<tr class=\"{}\">", state.class())?;
-        write!(page, "<td data-sort=\"{index}\"><code>{}</code></td>", Text(&asset.handle))?;
-        write!(page, "<td><bdi>{}</bdi></td><td>{}</td>", Text(&asset.name), Text(&asset.kind))?;
-        for size in [asset.original_size, asset.output.as_ref().map(|o| o.size)] {
-            match size {
-                Some(size) => write!(
-                    page,
-                    "<td class=\"number\" data-sort=\"{}\">{} × {}</td>",
-                    size.pixels(),
-                    size.width,
-                    size.height
-                )?,
-                None => page.push_str("<td class=\"number\" data-sort=\"0\">–</td>"),
-            }
-        }
-        let written = asset.output.as_ref().map_or(0, |o| o.bytes);
-        for bytes in [asset.original_bytes, written] {
-            write!(page, "<td class=\"number\" data-sort=\"{bytes}\">{}</td>", Bytes(bytes))?;
-        }
-        write!(page, "<td class=\"number\" data-sort=\"{}\">{}</td>", asset.seconds, Duration(asset.seconds))?;
-        write!(page, "<td>{}</td>", Text(&asset.backend))?;
-        write!(page, "<td data-sort=\"{}\">{}</td>", state as u8, state.label())?;
-        let path = asset.output.as_ref().map_or("–", |o| &o.path);
-        writeln!(page, "<td><bdi>{}</bdi></td></tr>", Text(path))?;
+        let size = |size: Option<Size>| size.map_or([0, 0], |size| [size.width, size.height]);
+        let message = asset.error.iter().chain(&asset.warnings).map(String::as_str).collect::<Vec<_>>().join("\n");
+        let row = serde_json::json!([
+            asset.handle,
+            asset.name,
+            asset.state() as u8,
+            asset.kind,
+            size(asset.original_size),
+            size(asset.output.as_ref().map(|output| output.size)),
+            asset.original_bytes,
+            asset.output.as_ref().map_or(0, |output| output.bytes),
+            (asset.seconds * 1e3).round() / 1e3,
+            asset.backend,
+            asset.output.as_ref().map_or("", |output| &output.path),
+            message,
+        ]);
+        // No text can end the element.
+        let row = row.to_string().replace('<', "\\u003c");
+        write!(page, "{}{row}", if index == 0 { "\n" } else { ",\n" })?;
     }
-    page.push_str("</tbody>\n</table>\n</div></section>\n");
+    page.push_str("]</script>\n");
     Ok(())
 }
 
@@ -409,6 +562,7 @@ mod tests {
             before_png: Some(vec![1, 2, 3]),
             after_png: Some(vec![4, 5]),
             seconds: 0.25,
+            ended: 1_767_225_600.0,
             backend: "cpu".into(),
             warnings: Vec::new(),
             error: None,
@@ -444,9 +598,9 @@ mod tests {
         assert!(!page.contains("onerror='x'") && !page.contains("\" onerror"), "quotes must be escaped");
         assert!(page.contains("&lt;/script&gt;&lt;script&gt;alert(1)"));
         assert!(page.contains("&amp;amp;"), "an ampersand is escaped, not taken for a reference");
-        assert!(!page.contains('\u{0}'));
+        assert!(!page.contains('\u{0}') && !page.contains("<script>alert"));
         // Each hostile string is given to the page at least once, and every time inside an isolating or plain element.
-        assert!(page.matches("alert(1)").count() >= 12);
+        assert!(page.matches("alert(1)").count() >= 12, "{}", page.matches("alert(1)").count());
     }
 
     #[test]
@@ -471,7 +625,9 @@ mod tests {
         let page = render(&job(), &assets);
         assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
         assert_eq!(page.matches("<article").count(), 2);
-        assert_eq!(page.matches("<tr class=").count(), 2);
+        let data = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+        let rows: Vec<serde_json::Value> = serde_json::from_str(data).unwrap();
+        assert_eq!((rows.len(), &rows[1][1], &rows[1][4]), (2, &"two".into(), &serde_json::json!([2000, 1000])));
         assert_eq!(page.matches("data:image/png;base64,AQID\"").count(), 2);
         assert_eq!(page.matches("data:image/png;base64,BAU=\"").count(), 2);
         assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("src=\"/"));
@@ -496,6 +652,37 @@ mod tests {
         (bare.before_png, bare.after_png, bare.original_size, bare.crop) = (None, None, None, None);
         assert!(render(&job(), &[bare]).contains("no picture"));
         assert!(render(&ReportJob::default(), &[]).contains("<dd>0<small>of 0"));
+    }
+
+    #[test]
+    fn work_is_told_from_breaks() {
+        let done = |ended: f64, seconds: f64| ReportAsset { ended, seconds, ..asset("x") };
+        assert_eq!(work_seconds(&[]), 0.0);
+        // Two side by side, one behind them, then a day's break and one more.
+        let assets = [done(102.0, 2.0), done(102.5, 2.0), done(104.0, 1.5), done(90_000.0, 2.0)];
+        assert_eq!(work_seconds(&assets), 2.0 + 0.5 + 1.5 + 2.0 + BREAK_SECONDS);
+        let course = Course::of(&assets[..3]);
+        let area: f64 = course.rates.iter().map(|rate| rate * course.seconds / BINS as f64).sum();
+        assert!((area - 3.0 * 2.0).abs() < 1e-9, "the chart's area is the megapixels: {area}");
+        assert_eq!((course.kinds[0].name.as_str(), course.kinds[0].count, course.kinds[0].seconds), ("PNG", 3, 5.5));
+    }
+
+    #[test]
+    fn many_assets_make_few_cards_and_all_rows() {
+        let mut assets: Vec<ReportAsset> = (0..10_000)
+            .map(|i| ReportAsset { handle: format!("a|{i}"), before_png: None, after_png: None, ..asset("plain") })
+            .collect();
+        for (i, asset) in assets.iter_mut().enumerate() {
+            if i < 48 {
+                asset.before_png = Some(vec![1]);
+            } else if i % 20 == 0 {
+                asset.warnings.push("no clipping path".into());
+            }
+        }
+        let page = render(&job(), &assets);
+        assert_eq!(page.matches("<article").count(), 48 + MAX_PROBLEM_CARDS);
+        assert_eq!(page.matches("\n[\"a|").count(), 10_000);
+        assert!(page.len() < 4 << 20, "{} bytes", page.len());
     }
 
     /// Writes a page with every kind of outcome to `REPORT_SAMPLE`, to look at: `cargo test report -- --ignored`.

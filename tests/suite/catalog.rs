@@ -435,7 +435,8 @@ mod assets {
         let asset = take_in(&mut library, "shoe");
         let job = library.begin_job(&JobRecord::reprocess("job", vec![asset.handle.clone()])).unwrap();
         let crop = Crop { insets: Insets { left: 1, right: 2, top: 3, bottom: 4 }, origin: CropOrigin::Manual };
-        let mask = NewMask { bytes: 99, width: 640, height: 480, source_hash: asset.hash };
+        let mask =
+            NewMask { bytes: 99, width: 640, height: 480, hash: Some(blake3::hash(b"mask")), source_hash: asset.hash };
         let result = AssetResult { crop: CropChange::Set(crop), mask: Some(mask), ..success(&asset) };
         library.finish_asset(&job, &asset.handle, &result).unwrap();
         let asset = library.asset(&asset.handle).unwrap().unwrap();
@@ -473,6 +474,7 @@ mod assets {
                 "bytes": 99,
                 "width": 640,
                 "height": 480,
+                "hash": blake3::hash(b"mask").to_hex().as_str(),
                 "current": true,
                 "updated": asset.mask.as_ref().unwrap().updated.to_string(),
             },

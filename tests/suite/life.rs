@@ -612,9 +612,11 @@ fn exec_time_is_waited_for_when_asked() {
     assert!(waited.code == 0 && waited.stderr.contains("waiting until"), "{}", waited.stderr);
     assert!(!waited.stderr.contains("warning"), "{}", waited.stderr);
 
-    at(3600);
+    // A time that has passed is now, and the log says so.
+    at(-5);
     let now = run(folder, &["job.json"]);
-    assert!(now.code == 0 && now.stderr.contains("--wait"), "{}", now.stderr);
+    assert!(now.code == 0 && now.stderr.contains("has passed, the job runs now"), "{}", now.stderr);
+    at(3600);
     let background = Background::start(folder, &["job.json", "--wait"]);
     std::thread::sleep(Duration::from_millis(1500));
     background.signal("INT");
@@ -643,4 +645,146 @@ fn a_bare_document_runs_again_and_no_password_is_kept() {
             assert!(!bytes.windows(6).any(|window| window == b"sesame"), "{}", path.display());
         }
     }
+}
+
+/// A scheduler in the background; what it says comes on standard error.
+fn scheduler(folder: &Path) -> (Child, std::io::Lines<BufReader<std::process::ChildStderr>>) {
+    let arguments = ["scheduler", "lib", "--backend", "cpu", "--no-report", "--metrics", "127.0.0.1:0"];
+    let mut child = command(folder, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    (child, lines)
+}
+
+/// A document over `a|1` with a start.
+fn starting(folder: &Path, name: &str, start: &str) {
+    let text = format!(
+        r#"{{"companyHandle":"c|1","jobName":"{name}",{start},"reprocessAssetsJob":
+        {{"assetHandleArray":["a|1"],"createMask":false,"emailSetting":"None"}}}}"#
+    );
+    save(folder, "job.json", text.as_bytes());
+}
+
+fn get(address: &str, target: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_scheduler_runs_jobs_at_their_times_and_tells_prometheus() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    library(folder, &[(100, 100)]);
+    let time = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    starting(folder, "once", &format!(r#""execTime":"{time}""#));
+    let kept = run(folder, &["job.json"]);
+    assert!(kept.code == 0 && kept.stderr.contains("once is scheduled for"), "{}", kept.stderr);
+    starting(folder, "often", r#""execSchedule":"*/2 * * * * ?""#);
+    run(folder, &["job.json"]).good();
+    starting(folder, "never again", r#""execSchedule":"0 0 0 1 1 ? 2020""#);
+    let refused = run(folder, &["job.json"]);
+    assert!(refused.code == 2 && refused.stderr.contains("names no time to come"), "{}", refused.stderr);
+    assert!(jobs(folder).is_empty(), "nothing has begun");
+    let listed = reprise(folder, &["schedules", "lib"]).good();
+    assert!(listed.contains("once") && listed.contains("*/2 * * * * ?"), "{listed}");
+
+    let (child, mut lines) = scheduler(folder);
+    let first = lines.next().unwrap().unwrap();
+    let address = first.strip_prefix("metrics: http://").and_then(|rest| rest.strip_suffix("/metrics")).expect(&first);
+    let done = |name: &str| {
+        let finished = |job: &&Value| job["originalJobName"] == name && job["jobState"] == "Done";
+        jobs(folder).iter().filter(finished).count()
+    };
+    let started = Instant::now();
+    while done("once") < 1 || done("often") < 2 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", jobs(folder));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let figures = get(address, "/metrics");
+    assert!(figures.starts_with("HTTP/1.1 200 OK"), "{figures}");
+    let figure = |name: &str| -> f64 {
+        let line = figures.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect(name);
+        line.parse().unwrap()
+    };
+    assert!(figure("reprise_assets_total{outcome=\"success\"}") >= 3.0);
+    assert!(figure("reprise_jobs_total") >= 3.0 && figure("reprise_asset_seconds_count") >= 3.0);
+    assert!(figure("reprise_pixels_total") >= 30_000.0);
+    for line in figures.lines().skip_while(|line| !line.is_empty()).skip(1).filter(|line| !line.starts_with('#')) {
+        assert!(line.starts_with("reprise_") && line.rsplit_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
+    }
+    assert!(get(address, "/other").starts_with("HTTP/1.1 404"));
+
+    let signal = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
+    assert!(signal.success());
+    let mut child = child;
+    // Whether a job was under way decides between 0 and 130.
+    assert!(matches!(child.wait().unwrap().code(), Some(0 | 130)));
+    assert_eq!(done("once"), 1, "and not again");
+    reprise(folder, &["schedules", "lib", "remove", "often"]).good();
+    assert!(!reprise(folder, &["schedules", "lib"]).good().contains("often"));
+    assert_eq!(reprise(folder, &["schedules", "lib", "remove", "often"]).code, 2);
+}
+
+#[test]
+fn a_scheduler_finishes_what_the_one_before_did_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    library(folder, &[(700, 700); 8]);
+    job(folder, "job.json", 8, "");
+    let mut background = Background::start(folder, &["job.json", "--threads", "1"]);
+    background.wait_for_line("ok");
+    background.child.kill().unwrap();
+    background.end();
+    let (mut child, mut lines) = scheduler(folder);
+    let said = lines.by_ref().map_while(Result::ok).any(|line| line.contains("j|1 was cut short and goes on"));
+    assert!(said);
+    assert!(lines.any(|line| line.unwrap().contains("nothing is scheduled")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(successes(folder, "j|1").len(), 8);
+    assert_clean(folder);
+}
+
+#[test]
+fn the_report_of_a_resumed_job_covers_all_its_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    library(folder, &[(700, 700); 6]);
+    job(folder, "job.json", 6, "");
+    let mut background = Background::start(folder, &["job.json", "--threads", "1"]);
+    background.wait_for_line("ok");
+    background.signal("INT");
+    assert_eq!(background.end().0, Some(130));
+    reprise(folder, &["run", "lib", "--resume", "--backend", "cpu"]).good();
+    let page = fs::read_to_string(folder.join("lib/reports/j-1.html")).unwrap();
+    assert_eq!(page.matches("<article").count(), 6);
+    assert!(page.contains("<dt>Assets done</dt><dd>6<small>of 6"), "all of them are counted");
+}
+
+#[test]
+fn a_catalog_that_cannot_be_written_is_said_before_anything_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    library(folder, &[(100, 100)]);
+    job(folder, "job.json", 1, "");
+    run(folder, &["job.json"]).good();
+    let before = pyramids(folder);
+    let library = folder.join("lib");
+    let (from, to) = (library.to_str().unwrap(), folder.join("ro"));
+    fs::create_dir(&to).unwrap();
+    // Permissions do not hold root back; a mount that is read-only does.
+    if !have("mount", &["--bind", from, to.to_str().unwrap()]) {
+        return;
+    }
+    let _mount = Mount(to.clone());
+    if !have("mount", &["-o", "remount,ro,bind", to.to_str().unwrap()]) {
+        return;
+    }
+    let failed = reprise(folder, &["run", "ro", "job.json", "--backend", "cpu", "--no-report"]);
+    assert_eq!(failed.code, 3, "{}", failed.stderr);
+    assert!(failed.stderr.contains("read-only") || failed.stderr.contains("permissions"), "{}", failed.stderr);
+    assert!(pyramids(folder) == before);
+    assert_eq!(jobs(folder).len(), 1);
 }

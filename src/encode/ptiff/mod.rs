@@ -154,6 +154,8 @@ pub struct Written {
     /// As resolved; never `Auto`.
     pub compression: Compression,
     pub big_tiff: bool,
+    /// BLAKE3 of the file.
+    pub hash: blake3::Hash,
 }
 
 /// The compression that is really used for pixels of `format`, and what to tell the user if it is not the one asked

@@ -254,10 +254,10 @@ impl Writer {
         let plan = self.plan();
         let io = |e| write_error(&self.shared.path, e);
         let temporary = self.temporary_file().map_err(io)?;
-        {
+        let hash = {
             let _span = trace::span("write file").bytes(plan.bytes);
-            self.write_to(temporary.as_file(), &plan).map_err(io)?;
-        }
+            self.write_to(temporary.as_file(), &plan).map_err(io)?
+        };
         // What was written is looked at while it is on its way to the disk.
         let flush = || {
             let _span = trace::span("flush file").bytes(plan.bytes);
@@ -278,6 +278,7 @@ impl Writer {
             levels: self.levels.len(),
             compression: self.compression,
             big_tiff: plan.big_tiff,
+            hash,
         })
     }
 
@@ -293,14 +294,17 @@ impl Writer {
         })
     }
 
-    fn write_to(&self, file: &File, plan: &Plan) -> std::io::Result<()> {
-        let mut out = BufWriter::with_capacity(1 << 20, file);
+    /// Returns the hash of all that is written.
+    fn write_to(&self, file: &File, plan: &Plan) -> std::io::Result<blake3::Hash> {
+        let hashed = Hashed { file, hasher: blake3::Hasher::new() };
+        let mut out = BufWriter::with_capacity(1 << 20, hashed);
         out.write_all(&plan.head)?;
         let store = lock(&self.shared.store);
         for level in self.levels.iter().rev() {
             store.copy(&level.tiles, &mut out)?;
         }
-        out.flush()
+        out.flush()?;
+        Ok(out.get_ref().hasher.finalize())
     }
 
     /// A new file in the target's folder, with the permissions of the file that it will replace or else the usual
@@ -341,6 +345,24 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+/// Hashes what passes on its way into a file.
+struct Hashed<'a> {
+    file: &'a File,
+    hasher: blake3::Hasher,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 
