@@ -18,12 +18,10 @@ use crate::limits::Limits;
 use crate::ops::pyramid::{self, Executor};
 use crate::ops::resample::{self, Filter};
 use crate::pixel::Raster;
-use crate::report::{ReportAsset, ReportOutput, thumbnail_png};
+use crate::report::{CARDS, ReportAsset, ReportOutput, thumbnail_png};
 
 /// Longest side of a picture in pixels.
 const PICTURE_PX: u32 = 400;
-/// Pictures make the page heavy: so many assets get some, the first ones of the run.
-const PICTURED_ASSETS: usize = 48;
 /// Rows of the list; a page with more than that is slow, and no help to a person.
 const LISTED_ASSETS: usize = 20_000;
 
@@ -117,7 +115,7 @@ pub fn rows(library: &Library, job: &Handle, context: &Context) -> Result<(Vec<R
     records.sort_by(|a, b| (a.row.handle.len(), &a.row.handle).cmp(&(b.row.handle.len(), &b.row.handle)));
     let limits = &context.limits;
     context.pool.install(|| {
-        records.par_iter_mut().take(PICTURED_ASSETS).for_each(|record| {
+        records.par_iter_mut().take(CARDS).for_each(|record| {
             let Some((original, pyramid)) = &record.pictures else { return };
             record.row.before_png = before(original, limits).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
             record.row.after_png = after(pyramid).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();

@@ -8,6 +8,7 @@ mod decode;
 mod documents;
 mod end_to_end;
 mod follow;
+mod fuzzed;
 mod golden;
 mod hostile;
 mod hostile_files;

@@ -1,0 +1,100 @@
+//! Where untrusted bytes enter the program. Each function takes any bytes and has to come back, with a result or an
+//! error; what it asserts has to hold for all of them. The fuzzer calls them, and so does the test that runs the
+//! corpora.
+
+use std::io::Write;
+use std::path::Path;
+
+use reprise::decode::{self, clipping_path, exif, photoshop_irb, sniff};
+use reprise::encode::ptiff;
+use reprise::jpeg;
+use reprise::limits::Limits;
+use reprise::ops::color::Profile;
+use reprise::pixel::Raster;
+use reprise::{job, preset};
+
+/// Small, so that nothing that is allowed takes long.
+fn limits() -> Limits {
+    Limits { max_side_px: 4096, max_pixels: 1 << 20, max_decode_bytes: 32 << 20, max_metadata_bytes: 1 << 20 }
+}
+
+/// Job documents, XML and JSON. What was read is written as XML and reads as the same job.
+pub fn job(data: &[u8]) {
+    if let Ok(first) = job::parse(data) {
+        let xml = job::write_xml(&first);
+        let mut second = job::parse(xml.as_bytes()).expect("what is written can be read");
+        // Only the first document has these.
+        second.warnings.clone_from(&first.warnings);
+        second.reprocess.duplicates.clone_from(&first.reprocess.duplicates);
+        if first.company.is_none() {
+            second.name.clone_from(&first.name);
+        }
+        assert_eq!(first, second);
+    }
+}
+
+/// Preset files, TOML and JSON. What is kept reads as itself.
+pub fn preset(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(checked) = preset::read(text)
+    {
+        assert_eq!(preset::read(&checked.document).expect("what is kept can be read"), checked);
+    }
+}
+
+/// Images of every format that is read, to the last row.
+pub fn original(data: &[u8]) {
+    with_file(data, |path| {
+        let limits = limits();
+        let Ok(mut source) = decode::open(path, &limits) else { return };
+        let size = source.info().size;
+        assert!(u64::from(size.width) * u64::from(size.height) <= limits.max_pixels);
+        let mut band = Raster::empty(source.info().format, size.width);
+        let mut rows = 0;
+        while let Ok(read) = source.read_rows(&mut band, 64) {
+            assert_eq!(read, band.height, "as many rows as were promised");
+            if read == 0 {
+                assert_eq!(rows, size.height, "an end before the last row is an error");
+                break;
+            }
+            rows += read;
+            band.set_rows(0);
+        }
+        assert!(rows <= size.height);
+    });
+}
+
+/// Headers and metadata: JPEG segments, EXIF, Photoshop resources, clipping paths, the recognition of formats.
+pub fn metadata(data: &[u8]) {
+    let _ = sniff::sniff(data);
+    let _ = jpeg::Header::parse(data);
+    let _ = exif::parse(data);
+    let _ = photoshop_irb::resources(data).count();
+    let _ = clipping_path::find(data);
+    let _ = clipping_path::parse(data);
+}
+
+/// Pyramid TIFFs, structure and pixels.
+pub fn pyramid(data: &[u8]) {
+    with_file(data, |path| {
+        let Ok(description) = ptiff::read_structure(path) else { return };
+        let pixels: u64 = description.levels.iter().map(|level| level.size.pixels()).sum();
+        if pixels <= limits().max_pixels {
+            let _ = ptiff::validate(path, true);
+            let _ = ptiff::read_level(path, 0);
+        }
+    });
+}
+
+/// ICC profiles.
+pub fn profile(data: &[u8]) {
+    if let Ok(profile) = Profile::new(data) {
+        let _ = profile.check_output();
+    }
+}
+
+fn with_file(data: &[u8], work: impl FnOnce(&Path)) {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(data).expect("room for it");
+    work(file.path());
+}
