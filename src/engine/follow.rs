@@ -39,18 +39,18 @@ impl<'a> FollowOn<'a> {
         }
     }
 
-    /// What of it is due now that the assets of `job` are done.
+    /// What of it is due now that the assets of `job` are done, or that it was cut short for good.
     ///
     /// # Errors
     /// `Misuse` for an unknown job.
-    pub fn due(&self, library: &Library, job: &Handle) -> Result<Vec<Due>> {
+    pub fn due(&self, library: &Library, job: &Handle, cut_short: bool) -> Result<Vec<Due>> {
         let log = library.job_log_page(job, LogPage { offset: 0, limit: 0 })?;
         let allowed = !self.only_if_files || log.file_success_count > 0;
         let mut due = Vec::new();
         if self.notice.is_some() && allowed {
             due.push(Due::Notice);
         }
-        if wants_mail(self.email, &log) {
+        if wants_mail(self.email, &log, cut_short) {
             due.push(Due::Mail);
         }
         if self.publish && allowed {
@@ -61,8 +61,8 @@ impl<'a> FollowOn<'a> {
 }
 
 /// Whether mail is sent about a job that ended like this.
-fn wants_mail(setting: EmailSetting, log: &JobLog) -> bool {
-    let errors = log.file_error_count + log.transfer_error_count > 0 || log.fatal_error;
+fn wants_mail(setting: EmailSetting, log: &JobLog, cut_short: bool) -> bool {
+    let errors = log.file_error_count + log.transfer_error_count > 0 || cut_short;
     match setting {
         EmailSetting::All | EmailSetting::JobCompletion => true,
         EmailSetting::Error => errors,

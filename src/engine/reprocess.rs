@@ -427,7 +427,7 @@ pub fn run(
         }
         closing.insert(closing.len() - 1, entry);
     }
-    let due = FollowOn::of_job(&job.reprocess).due(library, &handle)?;
+    let due = FollowOn::of_job(&job.reprocess).due(library, &handle, false)?;
     library.finish_job_with_due(&handle, false, &closing, &due)?;
     follow_up(library, &lock, &handle, job, options, &mut summary, on_event)?;
     Ok(summary)

@@ -288,7 +288,10 @@ fn write_card(page: &mut String, asset: &ReportAsset) -> std::fmt::Result {
     };
     write_figure(page, "Before", &original, asset, asset.before_png.as_deref(), crop, asset.outline.as_deref())?;
     let output = match &asset.output {
-        Some(output) => format!("{} × {} · {} levels", output.size.width, output.size.height, output.levels),
+        Some(ReportOutput { size, levels, .. }) => {
+            let plural = if *levels == 1 { "" } else { "s" };
+            format!("{} × {} · {levels} level{plural}", size.width, size.height)
+        }
         None => "nothing written".to_owned(),
     };
     write_figure(page, "After", &output, asset, asset.after_png.as_deref(), None, None)?;

@@ -671,3 +671,24 @@ fn imagemagick_sees_the_same_mask() {
         }
     }
 }
+
+#[test]
+fn paths_of_too_many_knots_are_refused() {
+    const RECORD_BYTES: usize = 26;
+    let path = |knots: usize| -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A subpath says in 16 bits how many knots it has.
+        for part in (0..knots).step_by(60_000).map(|done| (knots - done).min(60_000)) {
+            let mut begin = [0; RECORD_BYTES];
+            begin[2..4].copy_from_slice(&(part as u16).to_be_bytes());
+            bytes.extend(begin);
+            let mut knot = [0; RECORD_BYTES];
+            knot[1] = 1;
+            bytes.extend(knot.repeat(part));
+        }
+        bytes
+    };
+    assert_eq!(clipping_path::parse(&path(clipping_path::MAX_KNOTS)).unwrap().knots(), clipping_path::MAX_KNOTS);
+    let error = clipping_path::parse(&path(clipping_path::MAX_KNOTS + 1)).unwrap_err();
+    assert!(error.kind == ErrorKind::Limit && error.message.contains("131072 knots"), "{error}");
+}

@@ -301,7 +301,7 @@ pub(super) fn run_locked(
         published.files_sent,
         published.files_kept
     );
-    let due = follow.due(library, &job)?;
+    let due = follow.due(library, &job, published.error.is_some())?;
     library.finish_job_with_due(&job, published.error.is_some(), &[LogEntry::new(words.end, message)], &due)?;
     published.warnings.extend(follow::settle(library, &job, &follow, stop)?);
     Ok(published)
