@@ -4,18 +4,29 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use reprise::decode::{self, clipping_path, exif, photoshop_irb, sniff};
+use reprise::decode::psd::MergedImage;
+use reprise::decode::{self, RowSource, clipping_path, exif, photoshop_irb, sniff};
 use reprise::encode::ptiff;
 use reprise::jpeg;
+use reprise::layers::{self, LayerImage, Tree};
 use reprise::limits::Limits;
 use reprise::ops::color::Profile;
 use reprise::pixel::Raster;
+use reprise::psd::Document;
+use reprise::psd::text::Text;
 use reprise::{job, preset};
 
 /// Small, so that nothing that is allowed takes long.
 fn limits() -> Limits {
-    Limits { max_side_px: 4096, max_pixels: 1 << 20, max_decode_bytes: 32 << 20, max_metadata_bytes: 1 << 20 }
+    Limits {
+        max_side_px: 4096,
+        max_pixels: 1 << 20,
+        max_decode_bytes: 32 << 20,
+        max_metadata_bytes: 1 << 20,
+        max_layers: 32,
+    }
 }
 
 /// Job documents, XML and JSON. What was read is written as XML and reads as the same job.
@@ -90,6 +101,29 @@ pub fn pyramid(data: &[u8]) {
 pub fn profile(data: &[u8]) {
     if let Ok(profile) = Profile::new(data) {
         let _ = profile.check_output();
+    }
+}
+
+/// Photoshop documents: structure, text, the merged image, layers put together and alone.
+pub fn psd(data: &[u8]) {
+    let limits = Limits { max_side_px: 1000, max_pixels: 1 << 14, ..limits() };
+    let Ok(document) = Document::read(Arc::new(data.to_vec()), &limits) else { return };
+    let draw = |image: reprise::Result<Box<dyn RowSource>>| {
+        let _ = image.and_then(|mut image| decode::read_whole(&mut *image, &limits));
+    };
+    draw(MergedImage::open(&document, &limits).map(|image| Box::new(image) as _));
+    for text in document.layers.iter().flatten().filter_map(|layer| layer.text.as_deref()) {
+        let _ = Text::read(text);
+    }
+    let Ok(tree) = Tree::of(&document) else { return };
+    draw(LayerImage::composite(&document, &tree, &limits).map(|image| Box::new(image) as _));
+    let _ = layers::identities(&document, &tree);
+    let _ = layers::template::parts(&document, &tree);
+    for (node, base) in tree.all() {
+        let region = layers::bounds(&document, node);
+        if !region.is_empty() {
+            draw(LayerImage::alone(&document, node, base, region, &limits).map(|image| Box::new(image) as _));
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Limits {
     pub max_decode_bytes: u64,
     /// Largest ICC, XMP, IPTC or EXIF block in bytes; larger ones are dropped with a warning.
     pub max_metadata_bytes: u64,
+    /// Largest number of layers in a document, beginnings and ends of groups counted.
+    pub max_layers: u32,
 }
 
 impl Default for Limits {
@@ -22,6 +24,8 @@ impl Default for Limits {
             max_pixels: 4_000_000_000,
             max_decode_bytes: 4 << 30,
             max_metadata_bytes: 64 << 20,
+            // Photoshop itself stops at 8000 layers.
+            max_layers: 20_000,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::handle::{Handle, HandleKind};
 use super::joblog::{self, LogEntry, Severity, TaskOutcome, TaskState};
 use super::rendition::{self, RenditionResult, VideoSet};
 use super::store::{Library, MASKS, PYRAMIDS};
+use super::template::{self, Template};
 use crate::error::{Error, Result, Stage};
 
 /// A pyramid just written to [`Library::derivative_path`].
@@ -72,6 +73,8 @@ pub struct AssetResult {
     pub video_set: Option<VideoSet>,
     /// The work was cut short: what it came to is recorded, but the task is not done, so that the job comes back to it.
     pub unfinished: bool,
+    /// Replaces the template made of it; `None` leaves the one there is.
+    pub template: Option<Template>,
     /// Entries for the job log. Those that name no asset get this one.
     pub entries: Vec<LogEntry>,
     /// What the report of the job shows; opaque here.
@@ -92,6 +95,7 @@ impl AssetResult {
             renditions: Vec::new(),
             video_set: None,
             unfinished: false,
+            template: None,
             entries,
             report: None,
         }
@@ -106,6 +110,7 @@ impl AssetResult {
             || self.ecatalog.is_some()
             || !self.renditions.is_empty()
             || self.video_set.is_some()
+            || self.template.is_some()
     }
 
     fn warns(&self) -> bool {
@@ -220,6 +225,9 @@ fn finish_one(
         }
         if let Some(set) = &result.video_set {
             rendition::write_video_set(connection, *id, set, now)?;
+        }
+        if let Some(made) = &result.template {
+            template::write(connection, *id, made, now)?;
         }
     }
     for entry in &result.entries {

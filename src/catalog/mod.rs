@@ -32,6 +32,7 @@ mod schema;
 mod set;
 mod settings;
 mod store;
+mod template;
 
 pub use asset::{Asset, AssetFilter, Assets, Crop, CropOrigin, Derivative, IngestOutcome, Ingested, Mask, NewOriginal};
 pub use derived::{
@@ -51,3 +52,4 @@ pub use schedule::{Firing, Schedule};
 pub use set::{AssetSet, NewSet, SetCandidate, SetMember, SetOutcome};
 pub use settings::Settings;
 pub use store::{Library, RunLock, is_own_file};
+pub use template::{Template, TemplateLayer, TemplateText, TextRun};

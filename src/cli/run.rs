@@ -259,6 +259,11 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
             (Action::Convert { .. }, Err(error)) => ("fail", error.to_string()),
             (Action::Rip(order), _) => ("rip", format!("{} → one image a page", steps(&order.recipe))),
             (Action::Encode(order), _) => ("encode", encodings(order)),
+            (Action::Layers(_), Err(error)) => ("fail", error.to_string()),
+            (Action::Layers(order), Ok(())) => {
+                let what = if order.only.is_some() { "this layer" } else { "merged image and one image a layer" };
+                ("layers", format!("{} → {what}", steps(&order.recipe)))
+            }
             (Action::Keep { reason, .. }, _) => ("keep", reason.clone()),
             (Action::Leave(reason), _) => ("leave", reason.clone()),
             (Action::Fail(error), _) => ("fail", error.to_string()),
@@ -453,6 +458,25 @@ impl Watcher {
                     self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
                 }
             }
+            Outcome::Layers(extracted) => {
+                match extracted.error() {
+                    None => self.progress.line(format_args!("ok    {handle:<8} {name}: {extracted}")),
+                    Some(error) => self.progress.complain(format_args!("FAIL  {handle:<8} {name}: {error}")),
+                }
+                for (layer, error) in extracted.failed.iter().skip(1) {
+                    self.progress.complain(format_args!("      {handle:<8} {name}: layer {layer:?}: {error}"));
+                }
+                let of_merged = extracted.merged.iter().flat_map(|converted| &converted.warnings);
+                for warning in of_merged.chain(&extracted.warnings) {
+                    self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
+                }
+                for layer in &extracted.done {
+                    for warning in &layer.converted.warnings {
+                        let about = format_args!("warning: {handle} {name}, layer {:?}: {warning}", layer.name);
+                        self.progress.complain(about);
+                    }
+                }
+            }
             Outcome::Kept(reason) => self.progress.line(format_args!("kept  {handle:<8} {name}: {reason}")),
             Outcome::Left(reason) => self.progress.complain(format_args!("left  {handle:<8} {name}: {reason}")),
             Outcome::Failed(error) => self.progress.complain(format_args!("FAIL  {handle:<8} {name}: {error}")),
@@ -518,6 +542,14 @@ fn as_json(planned: &Planned, outcome: &Outcome) -> serde_json::Value {
             "renditions": encoded.done.iter().map(|done| done.asset.handle.as_str()).collect::<Vec<_>>(),
             "seconds": encoded.elapsed.as_secs_f64(), "warnings": encoded.warnings, "stopped": encoded.stopped,
             "message": encoded.error().map(|error| error.to_string()),
+        }),
+        Outcome::Layers(extracted) => json!({
+            "event": if extracted.error().is_none() { "success" } else { "failure" },
+            "assetHandle": handle, "assetName": name, "layerCount": extracted.wanted,
+            "layers": extracted.done.iter().map(|layer| layer.asset.handle.as_str()).collect::<Vec<_>>(),
+            "template": extracted.template.is_some(),
+            "seconds": extracted.elapsed.as_secs_f64(), "warnings": extracted.warnings,
+            "message": extracted.error().map(|error| error.to_string()),
         }),
         Outcome::Kept(reason) => {
             json!({ "event": "kept", "assetHandle": handle, "assetName": name, "message": reason })

@@ -118,9 +118,12 @@ pub fn parse(data: &[u8]) -> Result<BezierPath> {
     if missing > 0 {
         return Err(malformed(format!("is cut off: {missing} knots are missing")));
     }
-    // Taking away from nothing, or keeping what nothing shares with it, would leave nothing.
-    if path.shapes.first().is_some_and(|shape| matches!(shape.combine, Combine::Subtract | Combine::Intersect)) {
-        path.starts_full = true;
+    // Taking away from nothing, or keeping what nothing shares with it, would leave nothing; adding to everything would
+    // leave everything.
+    match path.shapes.first().map(|shape| shape.combine) {
+        Some(Combine::Subtract | Combine::Intersect) => path.starts_full = true,
+        Some(Combine::Unite) => path.starts_full = false,
+        Some(Combine::Exclude) | None => {}
     }
     Ok(path)
 }
@@ -215,6 +218,7 @@ mod tests {
         assert!(!path.starts_full);
         assert!(parse(&subpath(2)).unwrap().starts_full);
         assert!(parse(&[record(8, &[1]).to_vec(), subpath(0)].concat()).unwrap().starts_full);
+        assert!(!parse(&[record(8, &[1]).to_vec(), subpath(1)].concat()).unwrap().starts_full);
     }
 
     #[test]

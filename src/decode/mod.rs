@@ -2,12 +2,12 @@
 
 pub mod clipping_path;
 pub mod exif;
-mod file_range;
 mod jpeg;
 pub mod metadata;
 pub mod orient;
 pub mod photoshop_irb;
 mod png;
+pub mod psd;
 pub mod sniff;
 mod tiff;
 mod whole;
@@ -113,6 +113,7 @@ fn open_by_content(path: &Path, limits: &Limits) -> Result<Box<dyn RowSource>> {
         Kind::Gif => whole::open_gif(file, limits),
         Kind::Bmp => whole::open_bmp(file, limits),
         Kind::WebP => whole::open_webp(file, limits),
+        Kind::Photoshop => psd::open(file, limits),
         Kind::Unknown if head.is_empty() => Err(Error::malformed(Stage::Open, "is empty")),
         Kind::Unknown => Err(Error::unsupported(Stage::Open, sniff::describe_unknown(&head))),
         kind => {

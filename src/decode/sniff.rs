@@ -95,7 +95,7 @@ impl Kind {
 
     /// Whether [`open`](super::open) has a decoder for it.
     pub const fn is_raster(self) -> bool {
-        matches!(self, Kind::Jpeg | Kind::Png | Kind::Tiff | Kind::Gif | Kind::Bmp | Kind::WebP)
+        matches!(self, Kind::Jpeg | Kind::Png | Kind::Tiff | Kind::Gif | Kind::Bmp | Kind::WebP | Kind::Photoshop)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::color::{ColorPolicy, Conversion};
+use super::derived;
 use super::pipeline::{self, Context, Converted, Recipe};
 use super::reprocess::{CropPlan, CropRule};
 use crate::catalog::{
@@ -404,9 +405,7 @@ impl Work<'_> {
         let (crop, rule) = self.order.crop.of(&asset);
         let recipe = Recipe { crop, ..self.order.recipe.clone() };
         let output = self.library().derivative_path(&asset);
-        if let Some(folder) = output.parent() {
-            fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
-        }
+        derived::make_folder(&output)?;
         let converted = pipeline::convert_rows(&self.asset.path, open, &output, &recipe, self.context)?;
         let content = content(converted.original)?;
         let window = Window { insets: converted.crop, size: converted.size };
@@ -426,15 +425,7 @@ impl Work<'_> {
             name: format!("{}_{number}", self.asset.name),
             parameters: self.order.drawing.parameters(),
         };
-        let mut library = self.library();
-        let handle = library.derive(&self.asset.handle, &new)?;
-        library.asset(&handle)?.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Catalog,
-                Stage::Catalog,
-                "the asset of a page is gone; is another run using the library?",
-            )
-        })
+        derived::derive(&mut self.library(), &self.asset.handle, &new)
     }
 
     fn library(&self) -> MutexGuard<'_, Library> {
@@ -567,14 +558,5 @@ fn write_document(path: &Path, asset: &Asset, e_catalog: bool, pages: &[Page]) -
             })
             .collect(),
     };
-    let write = || -> std::io::Result<()> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        // Only one run at a time writes here, so the name of the unfinished file is free.
-        let unfinished = path.with_extension("json.new");
-        fs::write(&unfinished, serde_json::to_vec_pretty(&document)?)?;
-        fs::rename(&unfinished, path)
-    };
-    write().map_err(|e| Error::io(Stage::Encode, path, e))
+    derived::write_json(path, &document)
 }

@@ -3,15 +3,17 @@
 //! `memory` admits assets by bytes, `backend` says what computes and why, `color` says what becomes of an image's
 //! colours, `pipeline` turns one original into one pyramid TIFF, whose rows `stream` moves, `batch` runs many of them in
 //! lanes, `clip` cuts out by clipping path, `reprocess` runs a job over a library, `ingest` takes originals in,
-//! `documents` makes images of pages, `media` encodes video and audio, `sets` groups images into sets, `schedule` runs
-//! jobs at their times. `resume` goes on with jobs that were cut short, `check` compares catalog and files, `follow`
-//! does what is due when a job is done: `notice` and `mail` tell others, `publish` sends files out.
+//! `documents` makes images of pages, `photoshop` of layers, and `template` says how to put those together, `media`
+//! encodes video and audio, `sets` groups images into sets, `schedule` runs jobs at their times. `resume` goes on with
+//! jobs that were cut short, `check` compares catalog and files, `follow` does what is due when a job is done: `notice`
+//! and `mail` tell others, `publish` sends files out.
 
 pub mod backend;
 pub mod batch;
 pub mod check;
 mod clip;
 pub mod color;
+mod derived;
 pub mod documents;
 mod follow;
 pub mod ingest;
@@ -20,6 +22,7 @@ pub mod media;
 pub mod memory;
 pub mod notice;
 pub mod original;
+pub mod photoshop;
 pub mod pipeline;
 pub mod publish;
 pub mod report;
@@ -29,6 +32,7 @@ pub mod retry;
 pub mod schedule;
 pub mod sets;
 mod stream;
+mod template;
 
 pub use backend::{Backend, BackendChoice, Used};
 pub use color::{ColorPolicy, Conversion};

@@ -16,6 +16,7 @@ use super::clip;
 use super::color::{ColorCache, ColorPolicy, Colors};
 use super::memory::MemoryBudget;
 use super::original::Stamp;
+use super::photoshop;
 use super::stream::{Band, Work, stream};
 use crate::decode::{self, ClippingPath, Kind, MemorySource, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::encode::ptiff;
@@ -175,7 +176,7 @@ impl std::fmt::Display for Converted {
 /// # Errors
 /// Of every stage; `output` is untouched then. A failing GPU is not an error: the CPU takes over.
 pub fn convert(path: &Path, output: &Path, recipe: &Recipe, context: &Context) -> Result<Converted> {
-    convert_rows(path, &|| decode::open(path, &context.limits), output, recipe, context)
+    convert_rows(path, &|| photoshop::open(path, &context.limits), output, recipe, context)
 }
 
 /// The same for rows that `open` takes out of the original, such as a page of a document. They are opened again when
@@ -213,7 +214,7 @@ pub fn convert_rows(
 /// As for [`convert`]; `Misuse` for cropping by transparency without an alpha channel.
 pub fn crop_rect(path: &Path, background: Background, context: &Context) -> Result<(Size, Option<Rect>)> {
     let detect = |compute: Compute<'_>| {
-        let mut source = decode::open(path, &context.limits)?;
+        let mut source = photoshop::open(path, &context.limits)?;
         let needed = whole_bytes(source.info(), false) + source.working_bytes();
         let _permit = context.budget.acquire(needed)?;
         let image = whole_upright(&mut *source, &context.limits)?;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::photoshop;
 use super::pipeline::{Context, Converted};
 use super::reprocess::{Action, Outcome, Planned};
 use crate::catalog::{Asset, Handle, Library};
@@ -84,6 +85,21 @@ pub(super) fn record(planned: &Planned, outcome: &Outcome) -> Option<String> {
             row.seconds = encoded.elapsed.as_secs_f64();
             row.warnings.clone_from(&encoded.warnings);
             row.error = encoded.error().map(|error| error.to_string());
+        }
+        (Outcome::Layers(extracted), _) => {
+            row.kind.push_str(&format!(", {} layers", extracted.done.len()));
+            if extracted.template.is_some() {
+                row.kind.push_str(" and a template");
+            }
+            if let (Some(merged), Some(output)) = (&extracted.merged, planned.output()) {
+                complete(&mut row, merged, output);
+                pictures = asset.map(|a| (a.path.clone(), output.to_path_buf()));
+            } else if let Some(layer) = extracted.done.first() {
+                complete(&mut row, &layer.converted, &layer.output);
+            }
+            row.seconds = extracted.elapsed.as_secs_f64();
+            row.warnings.extend(extracted.warnings.iter().cloned());
+            row.error = extracted.error().map(|error| error.to_string());
         }
         (Outcome::Left(reason), _) => row.error = Some(reason.clone()),
         (Outcome::Failed(error), _) => row.error = Some(error.to_string()),
@@ -172,7 +188,7 @@ fn svg_path(path: &BezierPath) -> Option<String> {
 
 /// The original, upright and small.
 fn before(path: &Path, limits: &Limits) -> Result<Raster> {
-    let source = decode::open(path, limits)?;
+    let source = photoshop::open(path, limits)?;
     let orientation = source.info().orientation;
     Ok(decode::orient::orient(&shrink(source)?, orientation))
 }

@@ -10,6 +10,7 @@ use super::color::{ColorPolicy, Conversion};
 use super::documents::{self, Drawing, Order, Ripped, Wish};
 use super::follow::{self, FollowOn};
 use super::original::Stamp;
+use super::photoshop::{self, Extracted, Merged};
 use super::pipeline::{self, Context, Converted, Recipe};
 use super::sets::AutoSets;
 use super::{batch, media, publish, report, resume, retry};
@@ -113,6 +114,7 @@ impl Planned {
     pub fn output(&self) -> Option<&Path> {
         match &self.action {
             Action::Convert { output, .. } => Some(output),
+            Action::Layers(order) => order.merged.as_ref().map(|merged| merged.output.as_path()),
             Action::Rip(_) | Action::Encode(_) | Action::Keep { .. } | Action::Leave(_) | Action::Fail(_) => None,
         }
     }
@@ -134,6 +136,8 @@ pub enum Action {
     Rip(Box<Order>),
     /// Renditions and a thumbnail of video or audio.
     Encode(Box<media::Order>),
+    /// Layers of a Photoshop document become assets.
+    Layers(Box<photoshop::Order>),
     /// The job asks for nothing to be made of it; the reason.
     Keep { reason: String, publish: Option<bool> },
     /// The asset stays as it is; the reason.
@@ -184,6 +188,8 @@ pub enum Outcome {
     Ripped(Box<Ripped>),
     /// Complete or not: [`media::Encoded::error`] tells.
     Encoded(Box<media::Encoded>),
+    /// Complete or not: [`Extracted::error`] tells.
+    Layers(Box<Extracted>),
     /// Nothing was asked for; the reason.
     Kept(String),
     Left(String),
@@ -197,6 +203,7 @@ impl Outcome {
             Outcome::Failed(error) => Some(error.clone()),
             Outcome::Ripped(ripped) => ripped.error(),
             Outcome::Encoded(encoded) => encoded.error(),
+            Outcome::Layers(extracted) => extracted.error(),
             Outcome::Converted(_) | Outcome::Kept(_) | Outcome::Left(_) => None,
         }
     }
@@ -388,6 +395,10 @@ pub fn run(
                     summary.pixels += ripped.pixels();
                     if ripped.error().is_none() { summary.converted += 1 } else { summary.failed += 1 }
                 }
+                Outcome::Layers(extracted) => {
+                    summary.pixels += extracted.pixels();
+                    if extracted.error().is_none() { summary.converted += 1 } else { summary.failed += 1 }
+                }
                 Outcome::Encoded(encoded) if encoded.error().is_some() => summary.failed += 1,
                 Outcome::Encoded(encoded) if encoded.stopped => unfinished += 1,
                 Outcome::Encoded(_) | Outcome::Kept(_) => summary.converted += 1,
@@ -541,6 +552,7 @@ fn plan_asset(
     };
     let action = match documents::wish(job, asset.kind) {
         Some(wish) => document_action(library, job, settings, options, &asset, wish)?,
+        None if asset.kind == Kind::Photoshop => photoshop_action(library, job, settings, options, &asset)?,
         None if asset.kind.is_raster() => convert_action(library, job, settings, options, &asset),
         None if matches!(asset.kind, Kind::Video | Kind::Audio) => {
             media_action(library, job, settings, options, &asset)?
@@ -656,6 +668,41 @@ fn publish_mark(job: &ReprocessAssets, settings: &Settings) -> Option<bool> {
     if preserve { None } else { job.ready_for_publish }
 }
 
+/// The merged image, its layers, or one of them.
+fn photoshop_action(
+    library: &Library,
+    job: &ReprocessAssets,
+    settings: &Settings,
+    options: &RunOptions,
+    asset: &Asset,
+) -> Result<Action> {
+    let action = convert_action(library, job, settings, options, asset);
+    let (Some((layers, only)), Action::Convert { recipe, output, crop, publish, .. }) =
+        (photoshop::wish(job, asset), &action)
+    else {
+        return Ok(action);
+    };
+    let (document, merged) = match &asset.originator {
+        None => (asset.clone(), Some(Merged { recipe: recipe.clone(), output: output.clone(), crop: *crop })),
+        Some(originator) => match library.asset(&originator.handle)? {
+            Some(document) => (document, None),
+            None => return Ok(Action::Fail(Error::misuse(Stage::Catalog, "the document of this layer is gone"))),
+        },
+    };
+    // The path cuts the merged image out.
+    let recipe = Recipe { clip_path: false, mask: None, crop: None, ..(**recipe).clone() };
+    Ok(Action::Layers(Box::new(photoshop::Order {
+        document,
+        only,
+        layers,
+        merged,
+        recipe,
+        crop: CropPlan { crop: job.crop, preserve: job.preserve_crop },
+        publish: *publish,
+        library: library.dir().to_owned(),
+    })))
+}
+
 fn convert_action(
     library: &Library,
     job: &ReprocessAssets,
@@ -711,6 +758,11 @@ fn work(planned: &Planned, limits: &rip::Limits, context: &Context, running: &Ru
             check_unchanged(&order.original)?;
             return Ok(Outcome::Encoded(Box::new(encoded)));
         }
+        (_, Action::Layers(order)) => {
+            let extracted = photoshop::extract(order, context, running.stop)?;
+            check_unchanged(&order.document)?;
+            return Ok(Outcome::Layers(Box::new(extracted)));
+        }
         (_, Action::Keep { reason, .. }) => return Ok(Outcome::Kept(reason.clone())),
         (_, Action::Leave(reason)) => return Ok(Outcome::Left(reason.clone())),
         (_, Action::Fail(error)) => return Err(error.clone()),
@@ -761,29 +813,9 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
     let end = LogEntry::new(LogType::FileEnd, name);
     match (outcome, &planned.asset, &planned.action) {
         (Outcome::Converted(converted), Some(asset), Action::Convert { crop, publish, .. }) => {
-            let mut done = LogEntry::new(LogType::ReoptimizeSuccess, converted.to_string());
-            for warning in &converted.warnings {
-                done = done.with(LogType::UploadWarning, warning.clone());
-            }
-            let mut entries = vec![begin, done];
-            if asset.derivative.is_some() {
-                entries.push(LogEntry::new(LogType::FileUpdated, "the derivative replaces the earlier one"));
-            }
-            entries.push(end);
-            AssetResult {
-                derivative: Some(new_derivative(converted, asset)),
-                mask: converted.cutout.as_ref().and_then(|cutout| cutout.mask.as_ref()).map(|mask| NewMask {
-                    bytes: mask.bytes,
-                    width: converted.original.width,
-                    height: converted.original.height,
-                    hash: Some(mask.hash),
-                    source_hash: asset.hash,
-                }),
-                crop: crop_change(*crop, converted),
-                publish: *publish,
-                ..AssetResult::without_change(TaskOutcome::Success, entries)
-            }
+            converted_result(converted, asset, *crop, *publish, begin, end)
         }
+        (Outcome::Layers(extracted), _, Action::Layers(order)) => photoshop::result(extracted, order, begin, end),
         (Outcome::Ripped(ripped), _, Action::Rip(order)) => ripped_result(ripped, order, begin, end),
         (Outcome::Encoded(encoded), _, Action::Encode(order)) => media::result(encoded, order, begin, end),
         (Outcome::Kept(reason), _, Action::Keep { publish, .. }) => {
@@ -803,9 +835,44 @@ fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
             }
             AssetResult::without_change(TaskOutcome::Failure, entries)
         }
-        (Outcome::Converted(_) | Outcome::Ripped(_) | Outcome::Encoded(_) | Outcome::Kept(_), ..) => {
+        (
+            Outcome::Converted(_) | Outcome::Ripped(_) | Outcome::Layers(_) | Outcome::Encoded(_) | Outcome::Kept(_),
+            ..,
+        ) => {
             unreachable!("an outcome is that of its action")
         }
+    }
+}
+
+pub(super) fn converted_result(
+    converted: &Converted,
+    asset: &Asset,
+    crop: CropRule,
+    publish: Option<bool>,
+    begin: LogEntry,
+    end: LogEntry,
+) -> AssetResult {
+    let mut done = LogEntry::new(LogType::ReoptimizeSuccess, converted.to_string());
+    for warning in &converted.warnings {
+        done = done.with(LogType::UploadWarning, warning.clone());
+    }
+    let mut entries = vec![begin, done];
+    if asset.derivative.is_some() {
+        entries.push(LogEntry::new(LogType::FileUpdated, "the derivative replaces the earlier one"));
+    }
+    entries.push(end);
+    AssetResult {
+        derivative: Some(new_derivative(converted, asset)),
+        mask: converted.cutout.as_ref().and_then(|cutout| cutout.mask.as_ref()).map(|mask| NewMask {
+            bytes: mask.bytes,
+            width: converted.original.width,
+            height: converted.original.height,
+            hash: Some(mask.hash),
+            source_hash: asset.hash,
+        }),
+        crop: crop_change(crop, converted),
+        publish,
+        ..AssetResult::without_change(TaskOutcome::Success, entries)
     }
 }
 
@@ -881,7 +948,6 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
             missing.push(format!("{text} by this version"));
         }
     };
-    note(reprocess.photoshop.is_some(), "photoshopOptions: Photoshop files are not reprocessed");
     note(reprocess.in_design.is_some(), "inDesignOptions: InDesign files are not reprocessed");
     note(
         job.locale.as_deref().is_some_and(|locale| !locale.starts_with("en")),
@@ -892,6 +958,7 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
     {
         missing.push(format!("execTime: {time} has passed, the job runs now"));
     }
+    missing.extend(reprocess.photoshop.iter().filter_map(photoshop::without_effect));
     let unused_profile = reprocess.color_management.as_ref().is_some_and(|options| {
         options.conversion != job::ColorConversion::Convert
             && (options.source_profile.is_some() || options.output_profile.is_some())
@@ -907,8 +974,12 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
 /// # Errors
 /// As the conversion would give them.
 pub fn rehearse(planned: &Planned) -> Result<()> {
-    let (Some(asset), Action::Convert { recipe, page: None, .. }) = (&planned.asset, &planned.action) else {
-        return Ok(());
-    };
-    pipeline::rehearse(&asset.path, recipe)
+    match (&planned.asset, &planned.action) {
+        (Some(asset), Action::Convert { recipe, page: None, .. }) => pipeline::rehearse(&asset.path, recipe),
+        (Some(asset), Action::Layers(order)) => match &order.merged {
+            Some(merged) => pipeline::rehearse(&asset.path, &merged.recipe),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }

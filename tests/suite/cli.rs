@@ -223,7 +223,7 @@ fn what_is_not_acted_on_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
     library(folder);
-    save(folder, "doc/layers.psd", b"8BPS\0\x01\0\0\0\0\0\0\0\x03\0\0\0\x10\0\0\0\x10\0\x08\0\x03");
+    save(folder, "doc/paper.icc", include_bytes!("../../profiles/coated-fogra39.icc"));
     reprise(folder, &["ingest", "lib", "doc"]).good();
     job(folder, &["a|1", "a|5"], "<postHttpUrl>http://localhost/done</postHttpUrl>");
     let run = reprise(folder, &["run", "lib", "job.xml"]);

@@ -61,3 +61,8 @@ fn pyramids() {
 fn profiles() {
     run("profile", &["profiles"], entries::profile);
 }
+
+#[test]
+fn photoshop_documents() {
+    run("psd", &["tests/data/psd"], entries::psd);
+}

@@ -13,8 +13,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("gpu", &["error", "pixel", "geometry", "trace"]),
     ("ops", &["gpu", "pixel", "geometry", "error", "trace"]),
     ("jpeg", &["error", "limits", "pixel", "geometry"]),
-    ("decode", &["jpeg", "pixel", "geometry", "limits", "error"]),
+    ("read_at", &[]),
+    ("psd", &["read_at", "pixel", "geometry", "limits", "error"]),
+    ("decode", &["jpeg", "psd", "read_at", "pixel", "geometry", "limits", "error"]),
     ("encode", &["jpeg", "decode", "pixel", "geometry", "limits", "error", "trace"]),
+    ("layers", &["psd", "decode", "ops", "pixel", "geometry", "limits", "error"]),
     ("job", &["ops", "geometry", "error"]),
     ("catalog", &["decode", "geometry", "error"]),
     ("external", &["error"]),
@@ -25,8 +28,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "job", "catalog", "decode", "encode", "ops", "gpu", "jpeg", "rip", "media", "preset", "report", "pixel",
-            "geometry", "limits", "error", "trace",
+            "job", "catalog", "decode", "encode", "ops", "gpu", "jpeg", "rip", "media", "layers", "psd", "preset",
+            "report", "pixel", "geometry", "limits", "error", "trace",
         ],
     ),
 ];

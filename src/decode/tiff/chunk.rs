@@ -11,7 +11,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::decode::file_range::FileRange;
+use crate::read_at::RangeReader;
 
 /// Input buffer of one stream.
 pub(super) const STREAM_BUFFER_BYTES: usize = 64 << 10;
@@ -66,7 +66,7 @@ pub(super) type ChunkReader = Box<dyn Read + Send>;
 impl ChunkFormat {
     /// The stored rows of the chunk at `offset`, one after the other.
     pub(super) fn open(&self, file: &Arc<File>, offset: u64, bytes: u64) -> Result<ChunkReader> {
-        let range = FileRange::new(file.clone(), offset, bytes);
+        let range = RangeReader::new(file.clone(), offset, bytes);
         if self.codec == Codec::Jpeg {
             return self.decode_jpeg(range);
         }
@@ -100,7 +100,7 @@ impl ChunkFormat {
     }
 
     /// Decodes a JPEG chunk whole, in its own colours: the TIFF says what its components are.
-    fn decode_jpeg(&self, mut range: FileRange) -> Result<ChunkReader> {
+    fn decode_jpeg(&self, mut range: RangeReader) -> Result<ChunkReader> {
         let mut data = Vec::new();
         if let Some(tables) = &self.jpeg_tables {
             // One stream out of two: the tables without their end marker, the image without its start marker.

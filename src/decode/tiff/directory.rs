@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
-use crate::decode::file_range::FileRange;
 use crate::decode::io_error;
 use crate::error::{Error, Result, Stage};
+use crate::read_at::RangeReader;
 
 /// Tags that the decoder reads.
 pub(super) mod tag {
@@ -184,7 +184,7 @@ impl Container {
             ));
         }
         let mut data = vec![0; bytes as usize];
-        FileRange::new(self.file.clone(), offset, bytes)
+        RangeReader::new(self.file.clone(), offset, bytes)
             .read_exact(&mut data)
             .map_err(|e| io_error(e, Stage::Open, what))?;
         Ok(data)
