@@ -132,6 +132,15 @@ impl Metrics {
                         figures.bytes_written +=
                             ripped.done.iter().map(|page| page.converted.written.bytes).sum::<u64>();
                     }
+                    Outcome::Layers(extracted) => {
+                        took(extracted.elapsed.as_secs_f64());
+                        figures.success += u64::from(extracted.error().is_none());
+                        figures.failure += u64::from(extracted.error().is_some());
+                        figures.warnings += extracted.warnings.len() as u64;
+                        figures.pixels += extracted.pixels();
+                        figures.bytes_read += planned.asset.as_ref().map_or(0, |asset| asset.size_bytes);
+                        figures.bytes_written += extracted.images().map(|image| image.written.bytes).sum::<u64>();
+                    }
                     Outcome::Encoded(encoded) => {
                         took(encoded.elapsed.as_secs_f64());
                         figures.success += u64::from(encoded.error().is_none());

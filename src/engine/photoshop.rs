@@ -91,10 +91,14 @@ pub struct LayerDone {
 }
 
 impl Extracted {
+    /// The merged image and those of the layers.
+    pub fn images(&self) -> impl Iterator<Item = &Converted> {
+        self.merged.iter().chain(self.done.iter().map(|layer| &layer.converted))
+    }
+
     /// Pixels of all images, before crops.
     pub fn pixels(&self) -> u64 {
-        let images = self.merged.iter().chain(self.done.iter().map(|layer| &layer.converted));
-        images.map(|converted| converted.original.pixels()).sum()
+        self.images().map(|converted| converted.original.pixels()).sum()
     }
 
     /// Why the document counts as failed.
