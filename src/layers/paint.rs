@@ -48,7 +48,7 @@ enum Content {
     Planes {
         bounds: Bounds,
         colors: Vec<SeekRows>,
-        alpha: Option<SeekRows>,
+        alpha: Option<Box<SeekRows>>,
     },
     Solid(Vec<f32>),
     /// Its layers, from bottom to top.
@@ -110,7 +110,7 @@ impl Canvas<'_> {
                 Content::Planes {
                     bounds: layer.bounds,
                     colors: colors.collect::<Result<_>>()?,
-                    alpha: seek(ChannelId::Transparency).transpose()?,
+                    alpha: seek(ChannelId::Transparency).transpose()?.map(Box::new),
                 }
             }
         };
@@ -326,13 +326,14 @@ impl Mixed {
         let mut out = backdrop.colors.clone();
         let components = out.len();
         let (mut b, mut s, mut o) = ([0.0; 4], [0.0; 4], [0.0; 4]);
-        for x in 0..backdrop.alpha.len() {
-            for c in 0..components {
-                (b[c], s[c]) = (backdrop.colors[c][x], source.colors[c][x]);
+        let width = backdrop.alpha.len();
+        for x in 0..width {
+            for (c, (below, above)) in backdrop.colors.iter().zip(&source.colors).enumerate() {
+                (b[c], s[c]) = (below[x], above[x]);
             }
             blend::together(mode, &b[..components], &s[..components], &mut o[..components]);
-            for c in 0..components {
-                out[c][x] = o[c];
+            for (plane, mixed) in out.iter_mut().zip(o) {
+                plane[x] = mixed;
             }
         }
         Mixed::Together(out)

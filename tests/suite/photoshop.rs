@@ -63,7 +63,7 @@ fn image(asset: &Value) -> Raster {
 
 /// What a template's images give when they are laid over each other by the normal mode, on white.
 fn put_together(folder: &Path, document: &str) -> Vec<f64> {
-    let library = Library::open(&folder.join("lib")).unwrap();
+    let library = Library::open(folder.join("lib")).unwrap();
     let template = library.template(&Handle::from(document)).unwrap().unwrap();
     let (width, height) = (template.width as usize, template.height as usize);
     let mut canvas = vec![255.0; width * height * 3];
@@ -191,7 +191,7 @@ fn a_layer_is_reprocessed_by_its_own_handle_with_its_own_crop() {
     assert_eq!(image(&layers[0]).width, 64);
     // Its place in a template takes the crop into account.
     run(folder, &["a|1"], &maintain(r#""extendLayers":true,"createTemplate":true,"anchor":"Northwest""#)).good();
-    let library = Library::open(&folder.join("lib")).unwrap();
+    let library = Library::open(folder.join("lib")).unwrap();
     let template = library.template(&Handle::from("a|1")).unwrap().unwrap();
     let layer = &template.layers[1];
     assert_eq!((layer.left, layer.top, layer.width, layer.height), (10, 2, 50, 42));
@@ -217,14 +217,14 @@ fn template_images_give_the_merged_image_again() {
                 }
             }
         }
-        let library = Library::open(&folder.join("lib")).unwrap();
+        let library = Library::open(folder.join("lib")).unwrap();
         let template = library.template(&Handle::from(handle)).unwrap().unwrap();
         let start = format!("layer=0&size={},{}&color=255,255,255,0&origin=0,0&layer=1", merged.width, merged.height);
         assert!(template.modifier.starts_with(&start), "{}", template.modifier);
         assert_eq!(template.layers.iter().any(|layer| !layer.visible), template.modifier.contains("&hide=1"));
     }
     // The center of the layer that reaches from −1 to 49.
-    let library = Library::open(&folder.join("lib")).unwrap();
+    let library = Library::open(folder.join("lib")).unwrap();
     let template = library.template(&Handle::from("a|1")).unwrap().unwrap();
     let layer = &template.layers[0];
     assert_eq!((layer.left, layer.width, layer.anchor_x, template.anchor.as_str()), (-1, 50, 24, "Center"));
@@ -243,7 +243,7 @@ fn text_goes_into_template_and_words() {
     library(folder, &[("shoe.psd", "text.psd")]);
     run(folder, &["a|1"], &maintain(r#""createTemplate":true,"extractText":true"#)).good();
     let layers = layers_of(folder, "a|1");
-    let library = Library::open(&folder.join("lib")).unwrap();
+    let library = Library::open(folder.join("lib")).unwrap();
     let words = library.page_words(&Handle::from(handles(&layers)[1])).unwrap();
     let found: Vec<_> = words.iter().map(|word| word.word.as_str()).collect();
     assert_eq!(found, ["Line", "1", "Line", "2", "Line", "3", "and", "text"]);

@@ -61,7 +61,7 @@ impl Parser<'_> {
     /// Letters, digits and signs up to what ends a word.
     fn word(&mut self) -> &str {
         let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"<>[]()/\0".contains(byte);
-        let end = self.rest.iter().position(|byte| is_end(byte)).unwrap_or(self.rest.len());
+        let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         std::str::from_utf8(word).unwrap_or_default()
