@@ -430,8 +430,9 @@ pub struct OutputArgs {
     pub filter: String,
 }
 
-/// Bounds on documents, video and audio.
-#[derive(Debug, Args)]
+/// Bounds on documents, video and audio. Kept with each job, for whoever resumes it.
+#[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 #[command(next_help_heading = "Documents and video")]
 pub struct DocumentArgs {
     /// Most pages of one document
@@ -546,6 +547,27 @@ impl ConvertArgs {
             reencode: self.reencode,
         }
     }
+}
+
+/// What applies when no option is given, and to jobs of versions that did not keep these.
+impl Default for DocumentArgs {
+    fn default() -> Self {
+        #[derive(Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            documents: DocumentArgs,
+        }
+        Defaults::parse_from([""]).documents
+    }
+}
+
+/// The options that are kept with a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptArgs {
+    #[serde(flatten)]
+    pub output: OutputArgs,
+    #[serde(default)]
+    pub documents: DocumentArgs,
 }
 
 impl DocumentArgs {

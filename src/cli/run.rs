@@ -1,6 +1,5 @@
 //! `reprise run`: a job over a library.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ use reprise::report::{self, ReportJob};
 use serde_json::json;
 
 use super::Verdict;
-use super::args::{DocumentArgs, LogFormat, OutputArgs, RunArgs};
+use super::args::{DocumentArgs, KeptArgs, LogFormat, OutputArgs, RunArgs};
 use super::convert::context;
 use super::library::json;
 use super::metrics::Metrics;
@@ -39,19 +38,19 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
         let stop = signals::stop_flag()?;
         return super::publish::go_on(&mut library, &handle, args.log_format, &stop);
     }
-    let Some(Order { mut job, output, resume }) = order(args, &library)? else {
+    let Some(Order { mut job, kept, resume }) = order(args, &library)? else {
         complain(format_args!("no job was cut short; there is nothing to resume"));
         return Ok(Verdict::AllGood);
     };
     let stop = signals::stop_flag()?;
     if args.dry_run {
-        let options = run_options(&output, &args.documents, args.failures.fail_fast, &stop)?;
+        let options = run_options(&kept, args.failures.fail_fast, &stop)?;
         return dry_run(&library, &job, &options, args.log_format);
     }
     if args.wait && !wait_for(&mut job, &stop) {
         return Ok(Verdict::Stopped);
     }
-    let command = json(output.as_ref())?;
+    let command = json(&kept)?;
     if let Some(schedule) = schedule::submit(&mut library, &job, &command, Timestamp::now(), &TimeZone::system())? {
         let Schedule { name, due, .. } = schedule;
         complain(format_args!("{name} is scheduled for {due}; `reprise scheduler LIB` runs it"));
@@ -59,7 +58,6 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
     }
     let manner = Manner {
         context: &context(&args.machine)?,
-        documents: &args.documents,
         fail_fast: args.failures.fail_fast,
         format: args.log_format,
         report: match &args.report {
@@ -70,13 +68,12 @@ pub fn run(args: &RunArgs) -> Result<Verdict> {
         metrics: args.metrics.map(Metrics::serve).transpose()?,
         stop: &stop,
     };
-    carry_out(&mut library, &job, &output, resume, None, &manner)
+    carry_out(&mut library, &job, &kept, resume, None, &manner)
 }
 
 /// How jobs are carried out, one or many of them.
 pub struct Manner<'a> {
     pub context: &'a Context,
-    pub documents: &'a DocumentArgs,
     pub fail_fast: bool,
     pub format: LogFormat,
     pub report: ReportPlace<'a>,
@@ -93,12 +90,8 @@ pub enum ReportPlace<'a> {
     At(&'a Path),
 }
 
-fn run_options(
-    output: &OutputArgs,
-    documents: &DocumentArgs,
-    fail_fast: bool,
-    stop: &Arc<AtomicBool>,
-) -> Result<RunOptions> {
+fn run_options(kept: &KeptArgs, fail_fast: bool, stop: &Arc<AtomicBool>) -> Result<RunOptions> {
+    let KeptArgs { output, documents } = kept;
     Ok(RunOptions {
         recipe: Recipe { filter: output.filter(), output: output.options(), ..Recipe::default() },
         documents: documents.limits(),
@@ -106,7 +99,7 @@ fn run_options(
         encodings: Vec::new(),
         fail_fast,
         stop: Arc::clone(stop),
-        command: json(output)?,
+        command: json(kept)?,
         resume: None,
         firing: None,
     })
@@ -116,13 +109,12 @@ fn run_options(
 pub fn carry_out(
     library: &mut Library,
     job: &Job,
-    output: &OutputArgs,
+    kept: &KeptArgs,
     resume: Option<Handle>,
     firing: Option<Firing>,
     manner: &Manner<'_>,
 ) -> Result<Verdict> {
-    let options =
-        RunOptions { resume, firing, ..run_options(output, manner.documents, manner.fail_fast, manner.stop)? };
+    let options = RunOptions { resume, firing, ..run_options(kept, manner.fail_fast, manner.stop)? };
     let mut watcher = Watcher::new(manner.format, job.reprocess.assets.len());
     let done = reprocess::run(library, job, manner.context, &options, &mut |event| {
         if let Some(metrics) = &manner.metrics {
@@ -161,17 +153,18 @@ pub fn carry_out(
 }
 
 /// What is to be run.
-struct Order<'a> {
+struct Order {
     job: Job,
-    output: Cow<'a, OutputArgs>,
+    kept: KeptArgs,
     /// The job on record that goes on.
     resume: Option<Handle>,
 }
 
 /// A new job from a document, or one on record with the options that it had; `None` when there is none to resume.
-fn order<'a>(args: &'a RunArgs, library: &Library) -> Result<Option<Order<'a>>> {
+fn order(args: &RunArgs, library: &Library) -> Result<Option<Order>> {
     if let Some(document) = &args.job {
-        return Ok(Some(Order { job: read_job(document)?, output: Cow::Borrowed(&args.output), resume: None }));
+        let kept = KeptArgs { output: args.output.clone(), documents: args.documents.clone() };
+        return Ok(Some(Order { job: read_job(document)?, kept, resume: None }));
     }
     if args.output != OutputArgs::defaults() {
         let message = "a job that runs again keeps the options of the pyramid TIFF that it had; leave them out";
@@ -185,15 +178,23 @@ fn order<'a>(args: &'a RunArgs, library: &Library) -> Result<Option<Order<'a>>> 
         },
     };
     let Stored { mut job, command } = resume::stored(library, &handle)?;
-    let output = serde_json::from_str(&command).map_err(|e| {
-        Error::new(ErrorKind::Catalog, Stage::Catalog, format!("the options on record cannot be read: {e}"))
-            .of(handle.as_str())
-    })?;
+    let kept = kept_args(&command, &args.documents).map_err(|e| e.of(handle.as_str()))?;
     if args.retry_failed.is_some() {
         resume::keep_failed(library, &handle, &mut job)?;
-        return Ok(Some(Order { job, output: Cow::Owned(output), resume: None }));
+        return Ok(Some(Order { job, kept, resume: None }));
     }
-    Ok(Some(Order { job, output: Cow::Owned(output), resume: Some(handle) }))
+    Ok(Some(Order { job, kept, resume: Some(handle) }))
+}
+
+/// The options on record of a job. A document may have failed at a bound: those that are given anew take its place.
+pub fn kept_args(command: &str, bounds: &DocumentArgs) -> Result<KeptArgs> {
+    let mut kept: KeptArgs = serde_json::from_str(command).map_err(|e| {
+        Error::new(ErrorKind::Catalog, Stage::Catalog, format!("the options on record cannot be read: {e}"))
+    })?;
+    if *bounds != DocumentArgs::default() {
+        kept.documents = bounds.clone();
+    }
+    Ok(kept)
 }
 
 /// The job on record that goes on, if one does: the one that is named, or the newest that is not finished.
@@ -431,6 +432,7 @@ impl Watcher {
             }
             Outcome::Ripped(ripped) => {
                 match ripped.error() {
+                    None if ripped.stopped => self.progress.line(format_args!("part  {handle:<8} {name}: {ripped}")),
                     None => self.progress.line(format_args!("ok    {handle:<8} {name}: {ripped}")),
                     Some(error) => self.progress.complain(format_args!("FAIL  {handle:<8} {name}: {error}")),
                 }

@@ -8,15 +8,15 @@ use reprise::catalog::{Library, LogPage};
 use reprise::engine::publish;
 use reprise::engine::resume::{self, Stored};
 use reprise::engine::schedule::{self, DueJob, Event, SystemClock};
-use reprise::error::{Error, ErrorKind, Result, Stage};
+use reprise::error::Result;
 
 use super::Verdict;
-use super::args::{OutputArgs, SchedulerArgs};
+use super::args::{DocumentArgs, SchedulerArgs};
 use super::convert::context;
 use super::library::{json, table};
 use super::metrics::Metrics;
 use super::output::{complain, line};
-use super::run::{Manner, ReportPlace, carry_out};
+use super::run::{Manner, ReportPlace, carry_out, kept_args};
 use super::signals;
 
 pub fn scheduler(args: &SchedulerArgs) -> Result<Verdict> {
@@ -24,18 +24,17 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<Verdict> {
     let stop = signals::stop_flag()?;
     let manner = Manner {
         context: &context(&args.machine)?,
-        documents: &args.documents,
         fail_fast: args.failures.fail_fast,
         format: args.log_format,
         report: if args.no_report { ReportPlace::None } else { ReportPlace::Library },
         metrics: args.metrics.map(Metrics::serve).transpose()?,
         stop: &stop,
     };
-    finish_what_was_begun(&mut library, &manner)?;
+    finish_what_was_begun(&mut library, &args.documents, &manner)?;
     let mut cut_short = false;
     let mut work = |library: &mut Library, due: DueJob| {
-        let output = output(&due.command)?;
-        cut_short = carry_out(library, &due.job, &output, None, Some(due.firing), &manner)? == Verdict::Stopped;
+        let kept = kept_args(&due.command, &args.documents)?;
+        cut_short = carry_out(library, &due.job, &kept, None, Some(due.firing), &manner)? == Verdict::Stopped;
         Ok(())
     };
     schedule::run(&mut library, &SystemClock, &TimeZone::system(), &stop, &mut work, &mut |event| match event {
@@ -50,14 +49,14 @@ pub fn scheduler(args: &SchedulerArgs) -> Result<Verdict> {
 }
 
 /// Goes on with the job that the last process here did not get to finish, as `run --resume` does.
-fn finish_what_was_begun(library: &mut Library, manner: &Manner<'_>) -> Result<()> {
+fn finish_what_was_begun(library: &mut Library, bounds: &DocumentArgs, manner: &Manner<'_>) -> Result<()> {
     let Some(handle) = library.latest_unfinished_job()? else { return Ok(()) };
     complain(format_args!("{handle} was cut short and goes on"));
     let going_on = if publish::is_publish(library.job_log_page(&handle, LogPage { offset: 0, limit: 0 })?.log_type) {
         super::publish::go_on(library, &handle, manner.format, manner.stop)
     } else {
         resume::stored(library, &handle).and_then(|Stored { job, command }| {
-            carry_out(library, &job, &output(&command)?, Some(handle.clone()), None, manner)
+            carry_out(library, &job, &kept_args(&command, bounds)?, Some(handle.clone()), None, manner)
         })
     };
     match going_on {
@@ -67,12 +66,6 @@ fn finish_what_was_begun(library: &mut Library, manner: &Manner<'_>) -> Result<(
         }
         other => other.map(drop),
     }
-}
-
-fn output(command: &str) -> Result<OutputArgs> {
-    serde_json::from_str(command).map_err(|e| {
-        Error::new(ErrorKind::Catalog, Stage::Catalog, format!("the options on record cannot be read: {e}"))
-    })
 }
 
 pub fn list(dir: &Path, as_json: bool) -> Result<Verdict> {

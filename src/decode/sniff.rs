@@ -153,7 +153,7 @@ pub fn sniff(head: &[u8]) -> Kind {
         [b'%', b'!', b'P', b'S', ..] => postscript(head),
         [0xc5, 0xd0, 0xd3, 0xc6, ..] => Kind::PostScript,
         [b'B', b'M', ..] if is_bmp(head) => Kind::Bmp,
-        _ if head.starts_with(&INDESIGN) => Kind::InDesign,
+        _ if head.starts_with(&INDESIGN) || is_idml(head) => Kind::InDesign,
         _ if head.get(36..40) == Some(b"acsp") => Kind::IccProfile,
         _ if is_video(head) => Kind::Video,
         _ if is_audio(head) => Kind::Audio,
@@ -200,6 +200,12 @@ fn postscript(head: &[u8]) -> Kind {
     } else {
         Kind::PostScript
     }
+}
+
+/// A ZIP archive whose first entry says that it is an InDesign package, as IDML wants it.
+fn is_idml(head: &[u8]) -> bool {
+    const TYPE: &[u8] = b"mimetypeapplication/vnd.adobe.indesign-idml-package";
+    head.starts_with(b"PK\x03\x04") && contains(&head[..head.len().min(256)], TYPE)
 }
 
 /// Two letters are too little to go by: the size of the second header must be one that exists.

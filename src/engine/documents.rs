@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::color::{ColorPolicy, Conversion};
 use super::derived;
 use super::pipeline::{self, Context, Converted, Recipe};
-use super::reprocess::{CropPlan, CropRule};
+use super::reprocess::{CropPlan, CropRule, Running};
+use super::retry;
 use crate::catalog::{
     Asset, DerivingEngine, ECatalog, Handle, ImageMap, Library, MapAction, NewDerived, PageWord, PixelBox,
 };
@@ -21,7 +22,7 @@ use crate::geometry::{Insets, Size};
 use crate::job::{DocumentColor, DocumentProcess, PdfProcess, ReprocessAssets};
 use crate::ops::color::{Builtin, Profile};
 use crate::pixel::Color;
-use crate::rip::{self, LinkTarget, PageContent, Place, pdf, postscript};
+use crate::rip::{self, LinkTarget, PageContent, Place, indesign, pdf, postscript};
 
 /// What a job wants of one document.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +80,8 @@ pub struct Ripped {
     pub failed: Vec<(u32, Error)>,
     pub ecatalog: Option<ECatalog>,
     pub warnings: Vec<String>,
+    /// Asked to stop before all pages were done.
+    pub stopped: bool,
     pub elapsed: Duration,
 }
 
@@ -118,6 +121,9 @@ impl Ripped {
 impl std::fmt::Display for Ripped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let s = if self.pages == 1 { "" } else { "s" };
+        if self.stopped {
+            write!(f, "stopped after {} of ", self.done.len())?;
+        }
         write!(f, "{} page{s} ripped, ", self.pages)?;
         write!(f, "{:.1} megapixels, {:.2} s", self.pixels() as f64 / 1e6, self.elapsed.as_secs_f64())?;
         if let Some(first) = self.done.first() {
@@ -138,11 +144,12 @@ pub fn wish(job: &ReprocessAssets, kind: Kind) -> Option<Wish> {
             resolution_dpi,
             color: match colorspace {
                 DocumentColor::Gray => Color::Gray,
-                // PDFium draws no CMYK.
+                // PDFium draws no CMYK: its RGB is converted to the default CMYK profile.
                 DocumentColor::Cmyk if kind == Kind::PostScript => Color::Cmyk,
                 DocumentColor::Auto | DocumentColor::Rgb | DocumentColor::Cmyk => Color::Rgb,
             },
             alpha,
+            detect_gray: colorspace == DocumentColor::Auto,
         },
         colorspace,
     };
@@ -180,9 +187,18 @@ pub fn wish(job: &ReprocessAssets, kind: Kind) -> Option<Wish> {
             ),
             _ => Wish::Keep,
         }),
+        Kind::InDesign => Some(match &job.in_design {
+            Some(options) if options.process == DocumentProcess::Rasterize => {
+                Wish::Pages(drawing(STORED_DPI, DocumentColor::Auto, false), plain)
+            }
+            _ => Wish::Keep,
+        }),
         _ => None,
     }
 }
+
+/// What is on record of pictures that are taken as they are.
+const STORED_DPI: f64 = 72.0;
 
 impl Drawing {
     /// The run's policy for colours, for pages drawn like this. What the job draws as CMYK stays CMYK, in the default
@@ -190,6 +206,10 @@ impl Drawing {
     pub fn color_policy(&self, policy: &ColorPolicy) -> ColorPolicy {
         let mut policy = policy.clone();
         if self.settings.format().color != Color::Cmyk {
+            if self.colorspace == DocumentColor::Cmyk && !matches!(policy.conversion, Conversion::All { .. }) {
+                policy.conversion =
+                    Conversion::All { source: None, output: Some(Profile::builtin(Builtin::Cmyk).clone()) };
+            }
             return policy;
         }
         if matches!(policy.conversion, Conversion::UntaggedCmyk) {
@@ -215,9 +235,6 @@ impl Drawing {
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.colorspace == DocumentColor::Cmyk && self.settings.format().color != Color::Cmyk {
-            warnings.push("colorspace Cmyk: pages drawn by PDFium or with alpha are RGB in this version".to_owned());
-        }
         if self.colorspace == DocumentColor::Gray && self.settings.alpha {
             warnings.push("colorspace Gray: pages drawn with alpha are RGB in this version".to_owned());
         }
@@ -253,7 +270,7 @@ pub fn preview(
 ///
 /// # Errors
 /// When nothing of the document can be read, and when the catalog or the disk fails.
-pub fn rip(order: &Order, context: &Context) -> Result<Ripped> {
+pub fn rip(order: &Order, context: &Context, running: &Running<'_>) -> Result<Ripped> {
     let start = Instant::now();
     let asset = &order.document;
     let slot = context.workers.slot();
@@ -261,13 +278,20 @@ pub fn rip(order: &Order, context: &Context) -> Result<Ripped> {
         asset,
         order,
         context,
+        running,
         library: Mutex::new(Library::open(&order.library)?),
         next: AtomicU32::new(order.only.unwrap_or(1)),
         stop: AtomicBool::new(false),
+        interrupted: AtomicBool::new(false),
         results: Mutex::new(Vec::new()),
+        warnings: Mutex::new(Vec::new()),
     };
-    let pages = if is_pdf(&asset.path)? { work.pdf(slot) } else { work.postscript() }
-        .map_err(|e| e.of(asset.path.display().to_string()))?;
+    let pages = match asset.kind {
+        Kind::InDesign => work.previews(),
+        _ if is_pdf(&asset.path)? => work.pdf(slot),
+        _ => work.postscript(),
+    };
+    let pages = pages.map_err(|e| e.of(asset.path.display().to_string()))?;
     work.finish(pages, start)
 }
 
@@ -287,11 +311,15 @@ struct Work<'a> {
     asset: &'a Asset,
     order: &'a Order,
     context: &'a Context,
+    running: &'a Running<'a>,
     library: Mutex<Library>,
     /// The number of the next page to be done.
     next: AtomicU32,
     stop: AtomicBool,
+    /// Pages were left because of a signal.
+    interrupted: AtomicBool,
     results: Mutex<Vec<NumberedPage>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Work<'_> {
@@ -321,21 +349,32 @@ impl Work<'_> {
         Ok(pages)
     }
 
-    /// Takes one page after another until page `last` is done, the worker is lost, or another thread says stop.
+    /// Whether no further page is begun.
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.running.stops()
+    }
+
+    /// Takes one page after another until page `last` is done, the worker is lost, or there is a reason to stop.
     fn draw(&self, session: &pdf::Session, last: u32) {
-        let Order { drawing, extras, .. } = self.order;
-        while !self.stop.load(Ordering::Relaxed) && !session.is_lost() {
+        let mut session = session.clone();
+        while !session.is_lost() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number > last {
+            if number > last || self.stops() {
+                self.interrupted.fetch_or(number <= last && self.running.stops(), Ordering::Relaxed);
                 break;
             }
-            let open = || session.page(number, &drawing.settings).map(|rows| Box::new(rows) as Box<dyn RowSource>);
-            let content = |size| match extras {
-                Extras { words: false, links: false, .. } => Ok(PageContent::default()),
-                _ => session.content(number, size, extras.words, extras.links),
-            };
-            // The first look tells whether there is such a page at all, before it becomes an asset.
-            let result = open().and_then(|_| self.page(number, &open, content));
+            let mut result = self.draw_page(&session, number);
+            // Time runs out for pages that are slow, and for good ones on a machine that is busy: those get a second try.
+            if result.as_ref().is_err_and(retry::timed_out) && session.is_lost() && !self.stops() {
+                let Self { asset, order, context, .. } = self;
+                if let Ok(another) = pdf::Session::open(&context.workers, &asset.path, &order.limits) {
+                    session = another;
+                    result = self.draw_page(&session, number);
+                    if result.is_ok() {
+                        self.warn(format!("page {number} took too long and was drawn at the second try"));
+                    }
+                }
+            }
             if session.is_lost() {
                 self.stop.store(true, Ordering::Relaxed);
             }
@@ -343,13 +382,31 @@ impl Work<'_> {
         }
     }
 
+    fn draw_page(&self, session: &pdf::Session, number: u32) -> Result<(Page, PageContent)> {
+        let Order { drawing, extras, .. } = self.order;
+        let open = || session.page(number, &drawing.settings).map(|rows| Box::new(rows) as Box<dyn RowSource>);
+        let content = |size| match extras {
+            Extras { words: false, links: false, .. } => Ok(PageContent::default()),
+            _ => session.content(number, size, extras.words, extras.links),
+        };
+        // The first look tells whether there is such a page at all, before it becomes an asset.
+        open().and_then(|_| self.page(number, &self.asset.path, &open, content))
+    }
+
     /// Pages drawn by Ghostscript, in their order; returns how many came.
     fn postscript(&self) -> Result<u32> {
         let Work { asset, order, context, .. } = self;
         let mut stream = postscript::PageStream::start(&asset.path, &order.drawing.settings, &order.limits)?;
+        if stream.keeps_pixels() {
+            self.warn("an image saved by Photoshop: its own pixels are kept, whatever the job's resolution".into());
+        }
         let words = if order.extras.words { Some(self.words_of_postscript()?) } else { None };
         let mut pages = 0;
-        while !self.stop.load(Ordering::Relaxed) && order.only.is_none_or(|only| pages < only) {
+        while order.only.is_none_or(|only| pages < only) {
+            if self.stops() {
+                self.interrupted.store(self.running.stops(), Ordering::Relaxed);
+                return Ok(pages);
+            }
             let file = match stream.next_page() {
                 Ok(Some(file)) => file,
                 Ok(None) => break,
@@ -370,13 +427,45 @@ impl Work<'_> {
                 Some((_, session)) => session.content(pages, size, true, false),
                 None => Ok(PageContent::default()),
             };
-            self.take(pages, self.page(pages, &open, content));
+            self.take(pages, self.page(pages, &asset.path, &open, content));
         }
         match order.only {
             Some(only) if pages < only => Err(page_gone(pages, only)),
             _ if pages == 0 => Err(Error::malformed(Stage::Decode, "the document draws no page")),
             _ => Ok(pages),
         }
+    }
+
+    /// Pictures of pages that InDesign stored; returns how many there are.
+    fn previews(&self) -> Result<u32> {
+        let Work { asset, order, context, .. } = self;
+        let previews = indesign::previews(&asset.path, &order.limits)?;
+        let mut sizes = Vec::new();
+        for (&number, image) in
+            previews.pages.iter().filter(|(number, _)| order.only.is_none_or(|only| only == **number))
+        {
+            let result = temporary(image).and_then(|file| {
+                let open = || decode::open(file.path(), &context.limits);
+                self.page(number, file.path(), &open, |_| Ok(PageContent::default()))
+            });
+            if let Ok((page, _)) = &result {
+                let Size { width, height } = page.converted.original;
+                sizes.push(format!("{width} × {height} px for page {number}"));
+            }
+            self.take(number, result);
+        }
+        match order.only {
+            Some(only) if !previews.pages.contains_key(&only) => {
+                return Err(page_gone(previews.pages.len() as u32, only));
+            }
+            _ => {}
+        }
+        let of = previews.total.map_or(String::new(), |total| format!(" of {total} pages"));
+        self.warn(format!(
+            "InDesign pages are not drawn; these are the previews stored in the document{of}: {}",
+            sizes.join(", ")
+        ));
+        Ok(previews.pages.len() as u32)
     }
 
     /// The document as PDF, which goes when it is dropped, and a worker that reads it.
@@ -387,6 +476,10 @@ impl Work<'_> {
         Ok((document, session))
     }
 
+    fn warn(&self, warning: String) {
+        self.warnings.lock().expect("no panic while the lock is held").push(warning);
+    }
+
     fn take(&self, number: u32, result: Result<(Page, PageContent)>) {
         if result.as_ref().is_err_and(|e| e.kind == ErrorKind::Catalog) {
             self.stop.store(true, Ordering::Relaxed);
@@ -394,20 +487,31 @@ impl Work<'_> {
         self.results.lock().expect("no panic while the lock is held").push((number, result));
     }
 
-    /// Makes the image of one page.
+    /// Makes the image of one page out of the rows that `open` takes from the file at `path`.
     fn page(
         &self,
         number: u32,
+        path: &Path,
         open: &dyn Fn() -> Result<Box<dyn RowSource>>,
-        content: impl FnOnce(Size) -> Result<PageContent>,
+        content: impl Fn(Size) -> Result<PageContent>,
     ) -> Result<(Page, PageContent)> {
         let asset = self.derive(number)?;
         let (crop, rule) = self.order.crop.of(&asset);
         let recipe = Recipe { crop, ..self.order.recipe.clone() };
         let output = self.library().derivative_path(&asset);
         derived::make_folder(&output)?;
-        let converted = pipeline::convert_rows(&self.asset.path, open, &output, &recipe, self.context)?;
-        let content = content(converted.original)?;
+        let (result, overcome) = retry::with_retries(&retry::PAUSES, self.running.stop, || {
+            let converted =
+                pipeline::convert_rows(path, open, &output, &recipe, self.context).map_err(|mut error| {
+                    // Nobody knows a file that was only there to be read.
+                    error.subject = Some(self.asset.path.display().to_string());
+                    error
+                })?;
+            let content = content(converted.original)?;
+            Ok((converted, content))
+        });
+        let (mut converted, content) = result?;
+        converted.warnings.extend(overcome.iter().map(|error| format!("tried again after: {error}")));
         let window = Window { insets: converted.crop, size: converted.size };
         let words = content
             .words
@@ -458,8 +562,9 @@ impl Work<'_> {
             page.image_maps = content.links.iter().filter_map(|link| window.image_map(link, &handles)).collect();
         }
         let mut warnings = self.order.drawing.warnings();
+        warnings.extend(self.warnings.into_inner().expect("no panic while the lock was held"));
         let whole = self.order.only.is_none();
-        if whole && !surplus.is_empty() {
+        if whole && !surplus.is_empty() && !self.interrupted.load(Ordering::Relaxed) {
             let surplus: Vec<&str> = surplus.iter().map(|(_, handle)| handle.as_str()).collect();
             warnings.push(format!(
                 "the document has {pages} pages now; the images of earlier pages are kept: {}",
@@ -467,7 +572,8 @@ impl Work<'_> {
             ));
         }
         let extras = self.order.extras;
-        let complete = whole && done.len() == pages as usize;
+        let stopped = self.interrupted.into_inner();
+        let complete = whole && !stopped && done.len() == pages as usize;
         let ecatalog = (complete && extras.catalog && pages > 1).then(|| ECatalog {
             name: self.asset.name.clone(),
             pages: done.iter().map(|page| page.asset.handle.clone()).collect(),
@@ -476,8 +582,19 @@ impl Work<'_> {
             write_document(&library.document_path(self.asset), self.asset, ecatalog.is_some(), &done)?;
         }
         let pages = if whole { pages } else { 1 };
-        Ok(Ripped { pages, done, failed, ecatalog, warnings, elapsed: start.elapsed() })
+        Ok(Ripped { pages, done, failed, ecatalog, warnings, stopped, elapsed: start.elapsed() })
     }
+}
+
+/// A file with these bytes, which goes when it is dropped.
+fn temporary(bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
+    use std::io::Write;
+    let write = || -> std::io::Result<_> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(bytes)?;
+        Ok(file)
+    };
+    write().map_err(|e| Error::io(Stage::Decode, std::env::temp_dir(), e))
 }
 
 fn page_gone(pages: u32, number: u32) -> Error {

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::pipeline::{self, Context, Converted, Recipe};
@@ -183,7 +182,7 @@ pub fn encode(order: &Order, context: &Context, running: &Running<'_>) -> Result
     }
     let presets = work.fitting();
     for (handle, preset) in &presets {
-        if running.stop.load(Ordering::Relaxed) {
+        if running.stops() {
             work.encoded.stopped = true;
             break;
         }

@@ -217,6 +217,12 @@ pub struct Running<'a> {
     pub stop: &'a AtomicBool,
 }
 
+impl Running<'_> {
+    pub fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
 /// Told to whoever watches a run.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -393,7 +399,11 @@ pub fn run(
                 }
                 Outcome::Ripped(ripped) => {
                     summary.pixels += ripped.pixels();
-                    if ripped.error().is_none() { summary.converted += 1 } else { summary.failed += 1 }
+                    match (ripped.error(), ripped.stopped) {
+                        (Some(_), _) => summary.failed += 1,
+                        (None, true) => unfinished += 1,
+                        (None, false) => summary.converted += 1,
+                    }
                 }
                 Outcome::Layers(extracted) => {
                     summary.pixels += extracted.pixels();
@@ -749,7 +759,7 @@ fn work(planned: &Planned, limits: &rip::Limits, context: &Context, running: &Ru
     let (asset, recipe, output, page) = match (&planned.asset, &planned.action) {
         (Some(asset), Action::Convert { recipe, output, page, .. }) => (asset, recipe, output, page),
         (_, Action::Rip(order)) => {
-            let ripped = documents::rip(order, context)?;
+            let ripped = documents::rip(order, context, running)?;
             check_unchanged(&order.document)?;
             return Ok(Outcome::Ripped(Box::new(ripped)));
         }
@@ -890,6 +900,7 @@ fn ripped_result(ripped: &Ripped, order: &Order, begin: LogEntry, end: LogEntry)
         entries.push(LogEntry::new(LogType::PdfRipError, format!("page {number}: {error}")));
     }
     let (log_type, text, outcome) = match ripped.error() {
+        None if ripped.stopped => (LogType::FileCancel, ripped.to_string(), TaskOutcome::Cancelled),
         None => (LogType::ReoptimizeSuccess, ripped.to_string(), TaskOutcome::Success),
         Some(error) => (LogType::ReoptimizeFailure, error.to_string(), TaskOutcome::Failure),
     };
@@ -915,6 +926,7 @@ fn ripped_result(ripped: &Ripped, order: &Order, begin: LogEntry, end: LogEntry)
         publish: if outcome == TaskOutcome::Success { order.publish } else { None },
         derived: derived.collect(),
         ecatalog: ripped.ecatalog.clone(),
+        unfinished: ripped.stopped,
         ..AssetResult::without_change(outcome, entries)
     }
 }
@@ -948,7 +960,6 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
             missing.push(format!("{text} by this version"));
         }
     };
-    note(reprocess.in_design.is_some(), "inDesignOptions: InDesign files are not reprocessed");
     note(
         job.locale.as_deref().is_some_and(|locale| !locale.starts_with("en")),
         "locale: messages are written in English",

@@ -55,6 +55,12 @@ fn may_pass(error: &Error) -> bool {
     ) || cause.raw_os_error().is_some_and(|number| PASSING_OS_ERRORS.contains(&number))
 }
 
+/// Whether the work ran out of time.
+pub fn timed_out(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    error.kind == ErrorKind::Limit && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+}
+
 /// Waits; false when it was asked to stop.
 pub fn wait(pause: Duration, stop: &AtomicBool) -> bool {
     let end = Instant::now() + pause;

@@ -1,10 +1,12 @@
 //! Pages of documents as rows of pixels, with their words and links.
 //!
 //! Documents come from anywhere, and the libraries that read them are large and written in C++. They never run inside
-//! this process: `worker` is what a child process does with PDFium, `pdf` talks to such children, `postscript` does the same
-//! with Ghostscript, and every child is ended when it takes too long. A child has one document only and a limit on its memory, so what a document breaks is
-//! that document.
+//! this process: `worker` is what a child process does with PDFium, `pdf` talks to such children, `postscript` does the
+//! same with Ghostscript, and every child is ended when it takes too long. A child has one document only and a limit on
+//! its memory, so what a document breaks is that document. `indesign` reads pictures out of documents that nothing
+//! open draws; it is memory-safe and needs no child.
 
+pub mod indesign;
 pub mod pdf;
 pub mod postscript;
 mod protocol;
@@ -88,6 +90,8 @@ pub struct Settings {
     pub color: Color,
     /// Keep the background transparent; otherwise it is white.
     pub alpha: bool,
+    /// Pages of PDF without any colour become gray.
+    pub detect_gray: bool,
 }
 
 impl Settings {

@@ -72,7 +72,13 @@ impl Session {
         let stage = format!("loading page {number}");
         let measured: Measured = worker.ask(&request, &self.limits, &stage)?;
         let size = self.limits.check_size(number, measured.width, measured.height)?;
-        let format = settings.format();
+        let mut format = settings.format();
+        if settings.detect_gray && !format.alpha {
+            let request = Request::IsGray { page: number.wrapping_sub(1) };
+            if worker.ask(&request, &self.limits, &stage)? {
+                format.color = Color::Gray;
+            }
+        }
         let dpi = settings.resolution_dpi;
         let info = SourceInfo {
             kind: Kind::Pdf,
@@ -148,10 +154,10 @@ impl Worker {
     fn death(&mut self, limits: &Limits, what: &str, error: io::Error) -> Error {
         self.lost = true;
         match self.child.end() {
-            Ok(End::TimedOut) => Error::limit(
-                Stage::Decode,
-                format!("{what} took longer than {} s: raise --page-seconds", limits.page_time.as_secs()),
-            ),
+            Ok(End::TimedOut) => {
+                let message = format!("{what} took longer than {} s: raise --page-seconds", limits.page_time.as_secs());
+                return Error::limit(Stage::Decode, message).caused_by(io::Error::from(io::ErrorKind::TimedOut));
+            }
             Ok(End::Exited(status)) => Error::new(
                 ErrorKind::Internal,
                 Stage::Decode,

@@ -29,6 +29,8 @@ pub struct PageStream {
     settings: Settings,
     limits: Limits,
     number: u32,
+    resolution: Resolution,
+    keeps_pixels: bool,
     /// Holds the PostScript of a DOS EPS file while it is drawn.
     _input: Option<NamedTempFile>,
 }
@@ -45,12 +47,30 @@ impl PageStream {
             (false, Color::Rgb) => "ppmraw",
             (false, Color::Cmyk) => "pamcmyk32",
         };
-        let resolution = format!("-r{}", settings.resolution_dpi);
-        let options = ["-dTextAlphaBits=4", "-dGraphicsAlphaBits=4", "-sOutputFile=-", resolution.as_str()];
         let input = plain(path)?;
-        let child = ghostscript(device, &options, input.as_ref().map_or(path, |file| file.path()), limits)?;
+        let file = input.as_ref().map_or(path, |file| file.path());
+        let own = photoshop_resolution(file)?;
+        let dpi = settings.resolution_dpi;
+        let resolution = own.unwrap_or(Resolution { x: dpi, y: dpi, unit: ResolutionUnit::Inch });
+        let option = format!("-r{}x{}", resolution.x, resolution.y);
+        let options = ["-dTextAlphaBits=4", "-dGraphicsAlphaBits=4", "-sOutputFile=-", option.as_str()];
+        let child = ghostscript(device, &options, file, limits)?;
         let output = BufReader::with_capacity(256 << 10, child);
-        Ok(PageStream { output, settings: *settings, limits: limits.clone(), number: 0, _input: input })
+        Ok(PageStream {
+            output,
+            settings: *settings,
+            limits: limits.clone(),
+            number: 0,
+            resolution,
+            keeps_pixels: own.is_some(),
+            _input: input,
+        })
+    }
+
+    /// Whether the document is an image that Photoshop saved as EPS, which is drawn pixel by pixel whatever resolution
+    /// is asked for.
+    pub fn keeps_pixels(&self) -> bool {
+        self.keeps_pixels
     }
 
     /// The next page, or `None` behind the last one.
@@ -83,16 +103,12 @@ impl PageStream {
         };
         let format = self.settings.format();
         let file = self.keep(size.pixels() * format.bytes_per_pixel() as u64, &[])?;
-        let dpi = self.settings.resolution_dpi;
         let info = SourceInfo {
             kind: Kind::PostScript,
             size,
             format,
             orientation: Orientation::Upright,
-            metadata: Metadata {
-                resolution: Some(Resolution { x: dpi, y: dpi, unit: ResolutionUnit::Inch }),
-                ..Metadata::default()
-            },
+            metadata: Metadata { resolution: Some(self.resolution), ..Metadata::default() },
             clipping_path: Ok(None),
             warnings: Vec::new(),
         };
@@ -276,6 +292,37 @@ fn plain(path: &Path) -> Result<Option<NamedTempFile>> {
     Ok(Some(inside))
 }
 
+/// How much of an EPS file is searched for what Photoshop says of its image; a preview may stand in front of that.
+const PHOTOSHOP_HEAD_BYTES: u64 = 1 << 20;
+
+/// The resolution at which Photoshop's image in the EPS file at `path` is drawn pixel by pixel.
+fn photoshop_resolution(path: &Path) -> Result<Option<Resolution>> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(PHOTOSHOP_HEAD_BYTES).read_to_end(&mut head))
+        .map_err(|e| Error::io(Stage::Open, path, e))?;
+    Ok(image_resolution(&head))
+}
+
+/// Pixels per inch from the comments `%ImageData: COLUMNS ROWS …` and `%%BoundingBox: LEFT BOTTOM RIGHT TOP`.
+fn image_resolution(head: &[u8]) -> Option<Resolution> {
+    let comment = |name: &str| {
+        let mut lines = head.split(|byte| matches!(byte, b'\r' | b'\n'));
+        let rest = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
+        std::str::from_utf8(rest).ok().map(str::trim)
+    };
+    if !comment("%%Creator:")?.trim_start_matches('(').starts_with("Adobe Photoshop") {
+        return None;
+    }
+    let numbers = |text: &str| -> Vec<f64> { text.split_whitespace().map_while(|word| word.parse().ok()).collect() };
+    let image = numbers(comment("%ImageData:")?);
+    let bounds = numbers(comment("%%HiResBoundingBox:").or_else(|| comment("%%BoundingBox:"))?);
+    let (&[columns, rows, ..], &[left, bottom, right, top, ..]) = (&image[..], &bounds[..]) else { return None };
+    let (x, y) = (columns * 72.0 / (right - left), rows * 72.0 / (top - bottom));
+    let sound = |dpi: f64| (1.0..=100_000.0).contains(&dpi);
+    (sound(x) && sound(y)).then_some(Resolution { x, y, unit: ResolutionUnit::Inch })
+}
+
 /// Width and height from the header of a PGM, PPM or PAM image of 8 bits.
 fn raw_header(input: &mut impl BufRead) -> io::Result<(u64, u64)> {
     let mut input = input.take(MAX_HEADER_BYTES);
@@ -311,5 +358,30 @@ fn raw_header(input: &mut impl BufRead) -> io::Result<(u64, u64)> {
     match numbers[..] {
         [width, height, 255] => Ok((width, height)),
         _ => Err(strange()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn photoshop_says_how_large_its_image_is() {
+        let eps = |creator: &str, data: &str, bounds: &str| {
+            let text =
+                format!("%!PS-Adobe-3.0 EPSF-3.0\r%%Creator: {creator}\r{bounds}\r%%EndComments\r{data}\rbeginimage");
+            image_resolution(text.as_bytes()).map(|resolution| (resolution.x, resolution.y))
+        };
+        let (photoshop, data) = ("Adobe Photoshop Version 21.0", "%ImageData: 600 300 8 3 1 600 2 \"beginimage\"");
+        assert_eq!(eps(photoshop, data, "%%BoundingBox: 0 0 144 72"), Some((300.0, 300.0)));
+        assert_eq!(
+            eps(photoshop, data, "%%BoundingBox: 0 0 145 72\r%%HiResBoundingBox: 0 0 144.0 36.0"),
+            Some((300.0, 600.0))
+        );
+        assert_eq!(eps("Someone", data, "%%BoundingBox: 0 0 144 72"), None);
+        assert_eq!(eps(photoshop, "", "%%BoundingBox: 0 0 144 72"), None);
+        assert_eq!(eps(photoshop, data, "%%BoundingBox: 0 0 0 72"), None);
+        assert_eq!(eps(photoshop, data, "%%BoundingBox: (atend)"), None);
+        assert_eq!(eps(photoshop, "%ImageData: 1e300 1 8", "%%BoundingBox: 0 0 1 1"), None);
     }
 }

@@ -15,6 +15,8 @@ const MAX_ANSWER_BYTES: u32 = 256 << 20;
 pub(super) enum Request {
     /// Pages count from 0. Answered by [`Measured`].
     Measure { page: u32, resolution_dpi: f64 },
+    /// Whether the page has no colour. Answered by a `bool`.
+    IsGray { page: u32 },
     /// Draws the page measured last. Answered by its rows, from top to bottom, without padding.
     Render { width: u32, height: u32, channels: Channels, band_rows: u32 },
     /// Answered by [`PageContent`], in pixels of a page image of this size.

@@ -43,6 +43,12 @@ pub fn serve(path: &Path, requests: impl BufRead, mut answers: impl Write) -> io
                 });
                 protocol::send(&mut answers, &answer)?;
             }
+            Request::IsGray { page } => {
+                let answer = turn_to(&document, &mut current, page).and_then(|page| {
+                    is_gray(page).map_err(|e| Failure { kind: FailureKind::Malformed, message: e.to_string() })
+                });
+                protocol::send(&mut answers, &answer)?;
+            }
             Request::Render { width, height, channels, band_rows } => {
                 let Some((_, page)) = &current else { return Err(io::Error::other("no page was measured")) };
                 render(page, width, height, channels, band_rows, &mut answers).map_err(io::Error::other)?;
@@ -106,6 +112,22 @@ fn failure(error: &PdfiumError, what: &str) -> Failure {
         _ => (FailureKind::Malformed, format!("{what} cannot be read by PDFium")),
     };
     Failure { kind, message }
+}
+
+/// Resolution at which colour is looked for. Whatever is drawn tints the pixels that it touches, so little is enough.
+const GRAY_DPI: f64 = 48.0;
+/// Longest side of a page that colour is looked for on, in pixels.
+const GRAY_SIDE_PX: u64 = 2000;
+
+/// Whether a page has no colour, going by a small drawing of it.
+fn is_gray(page: &PdfPage<'_>) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    let (width, height) = (pixels(page.width(), GRAY_DPI), pixels(page.height(), GRAY_DPI));
+    let longest = width.max(height);
+    let fit = |side: u64| (side * GRAY_SIDE_PX.min(longest) / longest).max(1) as u32;
+    let (width, height) = (fit(width), fit(height));
+    let mut drawn = Vec::new();
+    render(page, width, height, Channels::Rgb, height, &mut drawn)?;
+    Ok(drawn.chunks_exact(3).all(|rgb| rgb[0] == rgb[1] && rgb[1] == rgb[2]))
 }
 
 /// Draws the page in bands of `band_rows` rows and sends the pixels.
