@@ -404,7 +404,7 @@ fn cutout() -> BezierPath {
     ])
 }
 
-fn cutout_block() -> Vec<u8> {
+pub fn cutout_block() -> Vec<u8> {
     let other = path(vec![shape(Combine::Exclude, ellipse(0.2, 0.2, 0.1, 0.1))]);
     [
         resource(1005, b"", b"sixteen bytes ..."),
@@ -486,7 +486,7 @@ fn jpeg_with(image: &Raster, resources: &[u8]) -> Vec<u8> {
 }
 
 /// A TIFF of one strip with image resources.
-fn tiff_with(image: &Raster, resources: &[u8], orientation: u16) -> Vec<u8> {
+pub fn tiff_with(image: &Raster, resources: &[u8], orientation: u16) -> Vec<u8> {
     let maker = TiffMaker::new(image.width, image.height)
         .short(259, 1)
         .short(274, orientation)

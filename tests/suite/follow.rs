@@ -10,6 +10,8 @@ use reprise::geometry::Size;
 use reprise::pixel::{Color, Depth, PixelFormat};
 use serde_json::Value;
 
+use crate::clip_mask::{cutout_block, tiff_with};
+use crate::documents::{document, skip};
 use crate::originals::{png, save};
 use crate::program::{Finished, command, reprise};
 use crate::support::{noise, scene};
@@ -181,6 +183,58 @@ fn a_job_publishes_what_is_marked_and_what_depends_on_it() {
     reprise(folder, &["publish", "lib"]).good();
     let left = manifest(&files(&place), "image-serving.json");
     assert_eq!(left["assets"].as_array().unwrap().len(), 3, "it is a member of a marked set");
+}
+
+#[test]
+fn masks_pages_and_media_are_published() {
+    if reprise::external::pdfium().is_none() {
+        return skip("PDFium");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    save(folder, "in/1-cut.tif", &tiff_with(&scene(RGB, Size::new(90, 60), 1), &cutout_block(), 1));
+    save(folder, "in/2-folder.pdf", &document(2));
+    save(
+        folder,
+        "in/3-sound.wav",
+        b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\0\0\0\0",
+    );
+    reprise(folder, &["init", "lib"]).good();
+    reprise(folder, &["ingest", "lib", "in"]).good();
+    let place = context(folder);
+    let text = r#"{"companyHandle":"c|1","jobName":"all","reprocessAssetsJob":{"assetHandleArray":["a|1","a|2","a|3"],
+        "readyForPublish":true,"createMask":true,"emailSetting":"None","pdfOptions":{"process":"Rasterize","resolution":20},
+        "mediaOptions":{"generateThumbnail":false}}}"#;
+    save(folder, "job.json", text.as_bytes());
+    let done = reprise(folder, &["run", "lib", "job.json", "--backend", "cpu", "--no-report"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let published = reprise(folder, &["publish", "lib"]);
+    assert_eq!(published.code, 0, "{}", published.stderr);
+    let images = manifest(&files(&place), "image-serving.json");
+    let assets = images["assets"].as_array().unwrap();
+    let roles = |asset: &Value| -> Vec<String> {
+        asset["files"].as_array().unwrap().iter().map(|file| file["role"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        assets.iter().map(roles).collect::<Vec<_>>(),
+        [vec!["pyramid", "mask"], vec![], vec!["pyramid"], vec!["pyramid"]]
+    );
+    let pages = [&assets[2]["handle"], &assets[3]["handle"]];
+    assert_eq!(assets[1]["eCatalog"]["pages"], serde_json::json!(pages));
+    assert_eq!(assets[2]["originator"], "a|2");
+
+    reprise(folder, &["publish", "lib", "--target", "video"]).good();
+    let media = manifest(&files(&place), "video.json");
+    assert_eq!(media["assets"].as_array().unwrap().iter().map(roles).collect::<Vec<_>>(), [["original"]]);
+    let check = reprise(folder, &["check", "lib", "--hash"]);
+    assert_eq!((check.code, check.stdout.as_str()), (0, ""), "pyramids and masks are as recorded");
+    let mask = files(&folder.join("lib/masks")).into_keys().next().unwrap();
+    let mask = folder.join("lib/masks").join(mask);
+    let mut bytes = fs::read(&mask).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&mask, bytes).unwrap();
+    let check = reprise(folder, &["check", "lib", "--hash"]);
+    assert!(check.code == 1 && check.stdout.contains("the mask has other content"), "{}", check.stdout);
 }
 
 #[test]

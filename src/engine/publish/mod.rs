@@ -239,9 +239,10 @@ pub(super) fn run_locked(
         return Err(Error::misuse(Stage::Job, "the publish context is no longer there").of(&order.context));
     };
     let context: PublishContext = preset::stored(&record.document)?;
-    let marked = library.publishable()?;
-    let mut parcels: Vec<Parcel> =
-        marked.into_iter().filter_map(|asset| parcel(library, asset, order.job.target)).collect();
+    let mut parcels = Vec::new();
+    for asset in library.publishable()? {
+        parcels.extend(parcel(library, asset, order.job.target)?);
+    }
 
     let follow = FollowOn::of_publish(&order.job);
     let job = match origin {
@@ -320,7 +321,10 @@ fn begin(
 }
 
 /// What a kind of publish job sends of an asset; `None` when it is not for that kind.
-fn parcel(library: &Library, asset: Asset, target: PublishTarget) -> Option<Parcel> {
+///
+/// # Errors
+/// `Catalog`.
+fn parcel(library: &Library, asset: Asset, target: PublishTarget) -> Result<Option<Parcel>> {
     let mut files = Vec::new();
     let mut warnings = Vec::new();
     let mut error = None;
@@ -354,16 +358,17 @@ fn parcel(library: &Library, asset: Asset, target: PublishTarget) -> Option<Parc
                     by_content(&format!("originals/{:04}/{}.{ending}", asset.id / 1000, asset.id), &asset.hash);
                 files.push(("original", Upload { local: asset.path.clone(), remote, hash: Some(asset.hash) }));
             }
-            None => return None,
+            None => return Ok(None),
         },
         PublishTarget::ImageServing(_) | PublishTarget::ImageRendering => {
             let Some(derivative) = &asset.derivative else {
-                // Documents, videos and profiles have no picture of their own.
-                if !asset.kind.is_raster() && asset.originator.is_none() {
-                    return None;
+                // Documents, videos and profiles have no picture of their own; an eCatalog is made of its pages.
+                let made_of_others = !asset.kind.is_raster() && asset.originator.is_none();
+                if made_of_others && library.ecatalog(&asset.handle)?.is_none() || asset.rendition.is_some() {
+                    return Ok(None);
                 }
-                let error = Some("it is marked and has no pyramid; run a job on it".into());
-                return Some(Parcel { asset, files, warnings, error, open: 0, sent: Vec::new() });
+                let error = (!made_of_others).then(|| String::from("it is marked and has no pyramid; run a job on it"));
+                return Ok(Some(Parcel { asset, files, warnings, error, open: 0, sent: Vec::new() }));
             };
             made("pyramid", &derivative.path, derivative.hash, derivative.current);
             if let Some(mask) = &asset.mask {
@@ -371,7 +376,7 @@ fn parcel(library: &Library, asset: Asset, target: PublishTarget) -> Option<Parc
             }
         }
     }
-    Some(Parcel { asset, files, warnings, error, open: 0, sent: Vec::new() })
+    Ok(Some(Parcel { asset, files, warnings, error, open: 0, sent: Vec::new() }))
 }
 
 /// Of a file whose hash is not on record.
@@ -485,6 +490,9 @@ impl Work<'_> {
 
     /// Records what became of an asset.
     fn record(&mut self, parcel: &mut Parcel, published: &mut Published) -> Result<()> {
+        // They arrive in any order.
+        let files = &parcel.files;
+        parcel.sent.sort_by_key(|sent| files.iter().position(|(_, upload)| upload.remote == sent.path));
         let (log_type, outcome, text) = match &parcel.error {
             None => (self.words.success, TaskOutcome::Success, format!("{} files are published", parcel.sent.len())),
             Some(error) => (self.words.error, TaskOutcome::Failure, error.clone()),
