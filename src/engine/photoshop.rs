@@ -484,6 +484,11 @@ pub(super) fn result(extracted: &Extracted, order: &Order, begin: LogEntry, end:
         }
         _ => AssetResult::without_change(outcome, vec![begin, end]),
     };
+    // The document succeeds or fails as a whole, once.
+    for entry in result.entries.iter_mut().filter(|entry| entry.log_type == LogType::ReoptimizeSuccess) {
+        entry.log_type = LogType::FileProgress;
+        entry.message.insert_str(0, "merged image: ");
+    }
     let before_end = result.entries.len() - 1;
     result.entries.splice(before_end..before_end, entries);
     result.outcome = outcome;

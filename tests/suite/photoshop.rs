@@ -340,6 +340,8 @@ fn a_broken_layer_fails_and_the_others_and_the_merged_image_are_made() {
     reprise(folder, &["ingest", "lib", "shoe.psd"]).good();
     let done = run(folder, &["a|1"], &maintain(r#""createTemplate":true"#));
     assert_eq!(done.code, 1);
+    let log = reprise(folder, &["log", "lib", "j|1"]).good();
+    assert!(log.contains("merged image: 64 × 64 px") && !log.contains("ReoptimizeSuccess"), "{log}");
     let says = ["2 of 3 layers were done", "Ellipse 2", "compression 9", "no template is made"];
     assert!(says.iter().all(|words| done.stderr.contains(words)), "{}", done.stderr);
     let made = assets(folder).iter().filter(|asset| asset["derivative"].is_object()).count();
