@@ -265,7 +265,8 @@ fn rendition(rendition: &Rendition) -> Result<()> {
     Err(Error::malformed(Stage::Verify, message))
 }
 
-fn hash(path: &Path) -> Result<blake3::Hash> {
+/// The hash of a file.
+pub(super) fn hash(path: &Path) -> Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let file = fs::File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ()));
     file.map_err(|e| Error::io(Stage::Open, path, e))?;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use self::manifest::{Manifest, ManifestAsset, ManifestFile, search_data};
 use self::store::{Fault, Sent, Store, Upload};
 use super::follow::{self, FollowOn};
-use super::{notice, resume};
+use super::{check, notice, resume};
 use crate::catalog::{
     Asset, AssetResult, Handle, JobRecord, JobRequest, Library, LogEntry, LogPage, LogType, PublishedFile, RunLock,
     TaskOutcome,
@@ -347,7 +347,7 @@ fn parcel(library: &Library, asset: Asset, target: PublishTarget) -> Result<Opti
     };
     match target {
         PublishTarget::Video => match &asset.rendition {
-            Some(rendition) => match hash(&rendition.path) {
+            Some(rendition) => match check::hash(&rendition.path) {
                 Ok(hash) => made("rendition", &rendition.path, Some(hash), rendition.current),
                 Err(why) => error = Some(why.to_string()),
             },
@@ -377,14 +377,6 @@ fn parcel(library: &Library, asset: Asset, target: PublishTarget) -> Result<Opti
         }
     }
     Ok(Some(Parcel { asset, files, warnings, error, open: 0, sent: Vec::new() }))
-}
-
-/// Of a file whose hash is not on record.
-fn hash(path: &Path) -> Result<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    let read = std::fs::File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ()));
-    read.map_err(|e| Error::io(Stage::Open, path, e))?;
-    Ok(hasher.finalize())
 }
 
 /// `pyramids/0000/7-mug.tif` → `pyramids/0000/7-mug.0123456789abcdef.tif`.
