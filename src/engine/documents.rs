@@ -390,7 +390,8 @@ impl Work<'_> {
             _ => session.content(number, size, extras.words, extras.links),
         };
         // The first look tells whether there is such a page at all, before it becomes an asset.
-        open().and_then(|_| self.page(number, &self.asset.path, &open, content))
+        let plain = rip::Settings { detect_gray: false, ..drawing.settings };
+        session.page(number, &plain).and_then(|_| self.page(number, &self.asset.path, &open, content))
     }
 
     /// Pages drawn by Ghostscript, in their order; returns how many came.
