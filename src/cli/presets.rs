@@ -10,7 +10,7 @@ use reprise::preset;
 
 use super::Verdict;
 use super::args::PresetAction;
-use super::library::table;
+use super::library::{json, table};
 use super::output::line;
 
 pub fn presets(dir: &Path, action: Option<&PresetAction>) -> Result<Verdict> {
@@ -26,6 +26,10 @@ pub fn presets(dir: &Path, action: Option<&PresetAction>) -> Result<Verdict> {
             }
         }
         Some(PresetAction::Show { preset }) => {
+            if let Some(builtin) = preset::BuiltinEncoding::find(preset) {
+                line(format_args!("{}", json(&builtin.preset())?));
+                return Ok(Verdict::AllGood);
+            }
             let handle = Handle::from(preset.as_str());
             let preset = library.preset(&handle)?.ok_or_else(|| unknown_preset(&handle))?;
             line(format_args!("{}", preset.document));
@@ -40,6 +44,10 @@ fn list(library: &Library) -> Result<()> {
     for preset in library.presets()? {
         let changed = format!("{:.0}", preset.updated);
         table.add_row([preset.handle.to_string(), preset.kind, preset.name, changed]);
+    }
+    for builtin in &preset::ENCODINGS {
+        let kind = preset::PresetKind::VideoEncoding.name();
+        table.add_row([builtin.handle, kind, builtin.name, "built in"].map(String::from));
     }
     line(format_args!("{table}"));
     Ok(())

@@ -16,7 +16,8 @@ use crate::decode::{self, Kind};
 use crate::encode::ptiff;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::job::ReprocessAssets;
-use crate::media::{self, MediaInfo, Preset, preset};
+use crate::media::{self, MediaInfo};
+use crate::preset::{self, EncodingPreset, PresetKind};
 
 /// How often the job log hears how far an encoding is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -24,7 +25,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// What a job names to be encoded by.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Choice {
-    Named(Handle, Preset),
+    Named(Handle, EncodingPreset),
     /// The built-in presets for adaptive delivery that fit the video.
     Adaptive,
 }
@@ -125,33 +126,33 @@ impl std::fmt::Display for Done {
 ///
 /// # Errors
 /// `Misuse` for a handle that names no encoding preset.
-pub fn choices(job: &ReprocessAssets) -> Result<Vec<Choice>> {
+pub fn choices(library: &Library, job: &ReprocessAssets) -> Result<Vec<Choice>> {
     let handles = job.media.iter().flat_map(|options| &options.encoding_presets);
     let mut seen = HashSet::new();
-    handles.filter(|handle| seen.insert(handle.as_str())).map(|handle| choice(handle)).collect()
+    handles.filter(|handle| seen.insert(handle.as_str())).map(|handle| choice(library, handle)).collect()
 }
 
 /// What a handle names to encode by.
 ///
 /// # Errors
 /// As [`choices`].
-pub fn choice(handle: &str) -> Result<Choice> {
-    if handle == preset::ADAPTIVE {
+pub fn choice(library: &Library, handle: &str) -> Result<Choice> {
+    if handle == preset::ADAPTIVE_ENCODINGS {
         return Ok(Choice::Adaptive);
     }
-    match preset::Builtin::find(handle) {
-        Some(builtin) => Ok(named(builtin)),
-        None => {
-            let known: Vec<&str> = preset::BUILTIN.iter().map(|builtin| builtin.handle).collect();
-            let known = known.join(", ");
-            let why = format!("which names no encoding preset; there are {}, {known}", preset::ADAPTIVE);
-            Err(Error::misuse(Stage::Job, format!("videoEncodingPresetsArray has {handle:?}, {why}")))
-        }
+    if let Some(builtin) = preset::BuiltinEncoding::find(handle) {
+        return Ok(Choice::Named(handle.into(), builtin.preset()));
     }
-}
-
-fn named(builtin: &preset::Builtin) -> Choice {
-    Choice::Named(builtin.handle.into(), builtin.preset())
+    let refuse = |why: &str| {
+        let message =
+            format!("videoEncodingPresetsArray has {handle:?}, {why}; `reprise presets` lists those that exist");
+        Error::misuse(Stage::Job, message)
+    };
+    let record = library.preset(&handle.into())?.ok_or_else(|| refuse("which no preset has"))?;
+    if record.kind != PresetKind::VideoEncoding.name() {
+        return Err(refuse("which is no encoding preset"));
+    }
+    Ok(Choice::Named(record.handle, preset::stored(&record.document)?))
 }
 
 /// Encodes a file and makes its thumbnail, as far as the order asks for either. What fails does not stop the rest.
@@ -215,10 +216,10 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// The presets that can be applied to the file; a warning for each that cannot.
-    fn fitting(&mut self) -> Vec<(Handle, Preset)> {
+    fn fitting(&mut self) -> Vec<(Handle, EncodingPreset)> {
         let Encoded { source, warnings, .. } = &mut self.encoded;
         let mut presets = Vec::new();
-        let mut add = |handle: &Handle, preset: &Preset| {
+        let mut add = |handle: &Handle, preset: &EncodingPreset| {
             let lacks = match (&preset.video, &preset.audio) {
                 (Some(_), _) if source.video.is_none() => "video",
                 (None, Some(_)) if source.audio.is_none() => "audio",
@@ -272,7 +273,7 @@ impl Work<'_> {
     }
 
     /// Encodes by one preset, beside the place where the rendition belongs, and puts it there when it is whole.
-    fn rendition(&mut self, handle: &Handle, preset: &Preset, running: &Running<'_>) -> Result<Done> {
+    fn rendition(&mut self, handle: &Handle, preset: &EncodingPreset, running: &Running<'_>) -> Result<Done> {
         let start = Instant::now();
         let original = &self.order.original;
         let asset = self.derive(handle, preset)?;
@@ -327,12 +328,16 @@ impl Work<'_> {
     }
 
     /// The asset of a rendition: the one it has had, or a new one.
-    fn derive(&mut self, handle: &Handle, preset: &Preset) -> Result<Asset> {
+    fn derive(&mut self, handle: &Handle, preset: &EncodingPreset) -> Result<Asset> {
         let new = NewRendition {
             preset: handle.clone(),
             container: preset.container.name(),
             name: format!("{}{}", self.order.original.name, preset.suffix),
-            parameters: format!(r#"{{"preset":{},"settings":{}}}"#, serde_json::json!(handle), preset.to_json()),
+            parameters: format!(
+                r#"{{"preset":{},"settings":{}}}"#,
+                serde_json::json!(handle),
+                serde_json::json!(preset)
+            ),
         };
         let derived = self.library.derive_rendition(&self.order.original.handle, &new)?;
         self.library.asset(&derived)?.ok_or_else(|| {
@@ -342,7 +347,7 @@ impl Work<'_> {
     }
 
     /// The adaptive set: what was made now and what is on record of the same original, from the lowest bit rate on.
-    fn settle(&mut self, presets: &[(Handle, Preset)]) -> Result<()> {
+    fn settle(&mut self, presets: &[(Handle, EncodingPreset)]) -> Result<()> {
         if presets.is_empty() {
             return Ok(());
         }

@@ -72,7 +72,7 @@ impl RunOptions {
             },
         };
         let color = ColorPolicy { conversion, ..self.recipe.color.clone() };
-        let encodings = media::choices(&job.reprocess)?;
+        let encodings = media::choices(library, &job.reprocess)?;
         Ok(RunOptions { recipe: Recipe { color, ..self.recipe.clone() }, encodings, ..self.clone() })
     }
 }
@@ -646,7 +646,7 @@ fn media_action(
         None => (asset.clone(), options.encodings.clone()),
         // A rendition is made anew by its own preset.
         Some(originator) => match (library.asset(&originator.handle)?, media::preset_of(&originator.parameters)) {
-            (Some(original), Some(preset)) => match media::choice(&preset) {
+            (Some(original), Some(preset)) => match media::choice(library, &preset) {
                 Ok(choice) => (original, vec![choice]),
                 Err(error) => return Ok(Action::Fail(error)),
             },

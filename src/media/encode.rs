@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
-use super::preset::{Audio, AudioCodec, Container, Video, VideoCodec};
-use super::{Limits, MediaInfo, Preset, command, probe};
+use super::{Limits, MediaInfo, command, probe};
 use crate::error::{Error, Result, Stage};
+use crate::preset::{Audio, AudioCodec, Container, EncodingPreset, Video, VideoCodec};
 
 /// Threads of the video encoder. Fixed, and at work inside one frame, because bit rate control over frames in parallel
 /// gives other bytes each time: the same original gives the same bytes on every machine.
@@ -34,7 +34,7 @@ pub struct Encoding {
 pub fn encode(
     path: &Path,
     source: &MediaInfo,
-    preset: &Preset,
+    preset: &EncodingPreset,
     output: &Path,
     limits: &Limits,
     on_progress: &mut dyn FnMut(f64),

@@ -2,19 +2,17 @@
 //!
 //! FFmpeg reads files that come from anywhere, so it never runs inside this process: `probe` asks ffprobe, `encode` and
 //! `frame` run ffmpeg, each as a child with a bound on memory, on time without progress and on what it may open
-//! (this file and pipes, no network, no playlists). `preset` says what a rendition is.
+//! (this file and pipes, no network, no playlists). Presets say what a rendition is.
 
 mod command;
 mod encode;
 mod frame;
-pub mod preset;
 mod probe;
 
 use std::time::Duration;
 
 pub use encode::{Encoding, encode};
 pub use frame::{Frame, frame};
-pub use preset::Preset;
 pub use probe::{AudioStream, MediaInfo, VideoStream, probe};
 
 /// Bounds on what a file may ask for.

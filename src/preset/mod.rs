@@ -3,6 +3,7 @@
 //! Every file says `kind` and `name`; the rest is its kind's own, one type to a kind. A new kind is a new file here,
 //! a variant of [`PresetKind`] and a line in [`read`].
 
+mod encoding;
 mod publish;
 mod set;
 
@@ -11,6 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 
+pub use encoding::{
+    ADAPTIVE_ENCODINGS, Audio, AudioCodec, BuiltinEncoding, Container, ENCODINGS, EncodingPreset, Video, VideoCodec,
+    adaptive_ladder,
+};
 pub use publish::PublishContext;
 pub use set::{Patterns, SetPreset, SetType, axis_position};
 
@@ -24,16 +29,20 @@ pub enum PresetKind {
     AutoSet,
     /// A place that publish jobs send files to.
     PublishContext,
+    /// Encodes video and audio.
+    VideoEncoding,
 }
 
 impl PresetKind {
-    pub const ALL: &'static [PresetKind] = &[PresetKind::AutoSet, PresetKind::PublishContext];
+    pub const ALL: &'static [PresetKind] =
+        &[PresetKind::AutoSet, PresetKind::PublishContext, PresetKind::VideoEncoding];
 
     /// The name in files and in the catalog.
     pub const fn name(self) -> &'static str {
         match self {
             PresetKind::AutoSet => "AutoSet",
             PresetKind::PublishContext => "PublishContext",
+            PresetKind::VideoEncoding => "VideoEncoding",
         }
     }
 }
@@ -80,6 +89,7 @@ pub fn read(text: &str) -> Result<Checked> {
     let document = match kind {
         PresetKind::AutoSet => normalized::<SetPreset>(text),
         PresetKind::PublishContext => normalized::<PublishContext>(text),
+        PresetKind::VideoEncoding => normalized::<EncodingPreset>(text),
     }?;
     Ok(Checked { kind, name: head.name, document })
 }

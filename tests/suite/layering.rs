@@ -22,8 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("catalog", &["decode", "geometry", "error"]),
     ("external", &["error"]),
     ("rip", &["external", "decode", "pixel", "geometry", "limits", "error"]),
-    ("media", &["external", "geometry", "error"]),
-    ("preset", &["error"]),
+    ("media", &["external", "preset", "geometry", "error"]),
+    ("preset", &["geometry", "error"]),
     ("report", &["pixel", "geometry", "error"]),
     (
         "engine",

@@ -356,6 +356,44 @@ fn a_video_leads_to_no_other_file() {
 }
 
 #[test]
+fn a_preset_of_ones_own_is_used_and_may_change() {
+    need_ffmpeg!();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    library(folder, &[]);
+    colors(folder, "shoe.mp4");
+    ingest(folder, "shoe.mp4");
+    let preset = |container: &str, width: u32| {
+        let text = format!(
+            "kind = \"VideoEncoding\"\nname = \"small\"\ncontainer = \"{container}\"\nsuffix = \"_small\"\n
+             [video]\ncodec = \"hevc\"\nwidth = {width}\nbitsPerSecond = 100000\n"
+        );
+        save(folder, "preset.toml", text.as_bytes());
+        reprise(folder, &["presets", "lib", "add", "preset.toml"]).good().trim().to_owned()
+    };
+    let handle = preset("mp4", 256);
+    let wish = encode(&format!(r#"["{handle}"]"#));
+    run(folder, &["a|1"], &wish, &[]).good();
+    let video = |index: usize| streams(&file(&renditions_of(folder, "a|1")[index]));
+    assert_eq!(
+        (video(0).len(), &video(0)[0]["codec_tag_string"], &video(0)[0]["width"]),
+        (1, &"hvc1".into(), &256.into())
+    );
+    // The same preset changed: the same rendition. In another container it is another file, and the old one is kept.
+    assert_eq!(preset("mp4", 192), handle);
+    run(folder, &["a|1"], &wish, &[]).good();
+    assert_eq!((renditions_of(folder, "a|1").len(), &video(0)[0]["width"]), (1, &192.into()));
+    preset("mkv", 224);
+    let done = run(folder, &["a|1"], &wish, &[]);
+    assert!(done.code == 0 && done.stderr.contains("are kept: a|2"), "{}", done.stderr);
+    assert_eq!((&video(0)[0]["width"], &video(1)[0]["width"]), (&192.into(), &224.into()));
+    let listed = reprise(folder, &["presets", "lib"]).good();
+    assert!(listed.contains("small") && listed.contains("ps|mp4-720p"), "{listed}");
+    assert!(reprise(folder, &["presets", "lib", "show", "ps|mp4-720p"]).good().contains("h264"));
+    assert_ne!(reprise(folder, &["presets", "lib", "add", "job.json"]).code, 0);
+}
+
+#[test]
 fn presets_are_checked_before_anything_runs() {
     need_ffmpeg!();
     let dir = tempfile::tempdir().unwrap();
@@ -366,6 +404,7 @@ fn presets_are_checked_before_anything_runs() {
     let done = run(folder, &["a|1"], &encode(r#"["ps|mp4-240p","ps|77"]"#), &[]);
     assert_eq!(done.code, 2);
     assert!(done.stderr.contains("ps|77"), "{}", done.stderr);
+    assert!(assets(folder).len() == 1);
     let done = run(folder, &["a|1"], "", &[]).good();
     assert!(done.contains("kept as it is"), "{done}");
     let rehearsed = run(folder, &["a|1"], &encode(r#"["ps|mp4-240p","ps|adaptive"]"#), &["--dry-run"]).good();

@@ -1,20 +1,20 @@
-//! Encoding presets: what a rendition is.
+//! Presets that say what a rendition of video or audio is.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, Stage};
+use super::{Preset, PresetKind, misuse};
+use crate::error::Result;
 use crate::geometry::Size;
 
-/// Handles of presets begin with this.
-pub const PREFIX: &str = "ps|";
-
 /// Names the built-in presets for adaptive delivery together; see [`adaptive_ladder`].
-pub const ADAPTIVE: &str = "ps|adaptive";
+pub const ADAPTIVE_ENCODINGS: &str = "ps|adaptive";
 
 /// What one rendition is made like. At least one of `video` and `audio` is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Preset {
+pub struct EncodingPreset {
+    pub kind: PresetKind,
+    pub name: String,
     pub container: Container,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video: Option<Video>,
@@ -85,7 +85,7 @@ words! {
 
 impl Container {
     /// FFmpeg's name of what writes it.
-    pub(super) const fn muxer(self) -> &'static str {
+    pub const fn muxer(self) -> &'static str {
         match self {
             Container::Mkv => "matroska",
             Container::M4a => "ipod",
@@ -124,24 +124,11 @@ impl AudioCodec {
     }
 }
 
-impl Preset {
-    /// A preset from its JSON.
-    ///
-    /// # Errors
-    /// `Misuse`, naming the field and what it may be.
-    pub fn from_json(text: &str) -> Result<Self> {
-        let preset: Preset = serde_json::from_str(text)
-            .map_err(|e| Error::misuse(Stage::Job, format!("the encoding preset cannot be used: {e}")))?;
-        preset.check()?;
-        Ok(preset)
-    }
-
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("plain fields can be written as JSON")
-    }
+impl Preset for EncodingPreset {
+    const KIND: PresetKind = PresetKind::VideoEncoding;
 
     fn check(&self) -> Result<()> {
-        let refuse = |why: String| Err(Error::misuse(Stage::Job, format!("the encoding preset cannot be used: {why}")));
+        let refuse = |why: String| Err(misuse(why));
         let container = self.container.name();
         if self.video.is_none() && self.audio.is_none() {
             return refuse("it has neither video nor audio".into());
@@ -185,16 +172,13 @@ fn check_rate(what: &str, rate: u32, least: u32, most: u32) -> Result<()> {
     if (least..=most).contains(&rate) {
         return Ok(());
     }
-    let message = format!(
-        "the encoding preset cannot be used: {what}.bitsPerSecond is {rate}; it is {least} to {most} bits per second"
-    );
-    Err(Error::misuse(Stage::Job, message))
+    Err(misuse(format!("{what}.bitsPerSecond is {rate}; it is {least} to {most} bits per second")))
 }
 
 impl Video {
     /// The size of a rendition of a video that is shown at `source`: inside the bounds, of even sides, as the codecs
     /// want them, and not larger than the source.
-    pub(super) fn size(&self, source: Size) -> Size {
+    pub fn size(&self, source: Size) -> Size {
         let ratio = |bound: Option<u32>, side: u32| bound.map_or(1.0, |bound| f64::from(bound) / f64::from(side));
         let scale = ratio(self.width, source.width).min(ratio(self.height, source.height)).min(1.0);
         let even = |side: u32| ((f64::from(side) * scale / 2.0).round() as u32 * 2).max(2);
@@ -204,7 +188,7 @@ impl Video {
 
 /// A preset that comes with the program.
 #[derive(Debug, Clone, Copy)]
-pub struct Builtin {
+pub struct BuiltinEncoding {
     pub handle: &'static str,
     pub name: &'static str,
     container: Container,
@@ -214,8 +198,14 @@ pub struct Builtin {
     adaptive: bool,
 }
 
-const fn mp4(handle: &'static str, name: &'static str, suffix: &'static str, video: (u32, u32), audio: u32) -> Builtin {
-    Builtin {
+const fn mp4(
+    handle: &'static str,
+    name: &'static str,
+    suffix: &'static str,
+    video: (u32, u32),
+    audio: u32,
+) -> BuiltinEncoding {
+    BuiltinEncoding {
         handle,
         name,
         container: Container::Mp4,
@@ -227,14 +217,14 @@ const fn mp4(handle: &'static str, name: &'static str, suffix: &'static str, vid
 }
 
 /// The built-in presets; their handles never change.
-pub static BUILTIN: [Builtin; 9] = [
+pub static ENCODINGS: [BuiltinEncoding; 9] = [
     mp4("ps|mp4-240p", "MP4 240p, 0.4 Mbit/s", "_240p", (240, 400_000), 64_000),
     mp4("ps|mp4-360p", "MP4 360p, 0.8 Mbit/s", "_360p", (360, 800_000), 96_000),
     mp4("ps|mp4-480p", "MP4 480p, 1.4 Mbit/s", "_480p", (480, 1_400_000), 128_000),
     mp4("ps|mp4-720p", "MP4 720p, 2.8 Mbit/s", "_720p", (720, 2_800_000), 128_000),
     mp4("ps|mp4-1080p", "MP4 1080p, 5 Mbit/s", "_1080p", (1080, 5_000_000), 192_000),
     mp4("ps|mp4-2160p", "MP4 2160p, 14 Mbit/s", "_2160p", (2160, 14_000_000), 192_000),
-    Builtin {
+    BuiltinEncoding {
         handle: "ps|webm-720p",
         name: "WebM 720p, 2 Mbit/s",
         container: Container::WebM,
@@ -243,7 +233,7 @@ pub static BUILTIN: [Builtin; 9] = [
         suffix: "_720p_webm",
         adaptive: false,
     },
-    Builtin {
+    BuiltinEncoding {
         handle: "ps|m4a-128k",
         name: "M4A 128 kbit/s",
         container: Container::M4a,
@@ -252,7 +242,7 @@ pub static BUILTIN: [Builtin; 9] = [
         suffix: "_128k",
         adaptive: false,
     },
-    Builtin {
+    BuiltinEncoding {
         handle: "ps|mp3-192k",
         name: "MP3 192 kbit/s",
         container: Container::Mp3,
@@ -263,14 +253,16 @@ pub static BUILTIN: [Builtin; 9] = [
     },
 ];
 
-impl Builtin {
-    pub fn find(handle: &str) -> Option<&'static Builtin> {
-        BUILTIN.iter().find(|preset| preset.handle == handle)
+impl BuiltinEncoding {
+    pub fn find(handle: &str) -> Option<&'static BuiltinEncoding> {
+        ENCODINGS.iter().find(|preset| preset.handle == handle)
     }
 
-    pub fn preset(&self) -> Preset {
+    pub fn preset(&self) -> EncodingPreset {
         let (codec, rate) = self.audio;
-        Preset {
+        EncodingPreset {
+            kind: PresetKind::VideoEncoding,
+            name: self.name.into(),
             container: self.container,
             video: self.video.map(|(codec, height, bits_per_second)| Video {
                 codec,
@@ -288,10 +280,10 @@ impl Builtin {
 
 /// The built-in adaptive presets that fit a video of this height: those that make it smaller, the first one that does
 /// not, and none above.
-pub fn adaptive_ladder(height: u32) -> impl Iterator<Item = &'static Builtin> {
-    let side = |preset: &Builtin| preset.video.map_or(0, |(_, side, _)| side);
+pub fn adaptive_ladder(height: u32) -> impl Iterator<Item = &'static BuiltinEncoding> {
+    let side = |preset: &BuiltinEncoding| preset.video.map_or(0, |(_, side, _)| side);
     let mut whole = false;
-    BUILTIN
+    ENCODINGS
         .iter()
         .filter(|preset| preset.adaptive)
         .take_while(move |preset| !std::mem::replace(&mut whole, side(preset) >= height))
@@ -303,10 +295,10 @@ mod tests {
 
     #[test]
     fn built_in_presets_are_sound() {
-        for builtin in &BUILTIN {
+        for builtin in &ENCODINGS {
             let preset = builtin.preset();
-            assert_eq!(Preset::from_json(&preset.to_json()).unwrap(), preset, "{}", builtin.handle);
-            assert!(builtin.handle.starts_with(PREFIX));
+            let read = super::super::read(&serde_json::to_string(&preset).unwrap()).unwrap();
+            assert_eq!(super::super::stored::<EncodingPreset>(&read.document).unwrap(), preset, "{}", builtin.handle);
         }
     }
 
@@ -359,7 +351,8 @@ mod tests {
                 "16 to 16384",
             ),
         ] {
-            let error = Preset::from_json(text).unwrap_err();
+            let text = text.replacen('{', r#"{"kind":"VideoEncoding","name":"x","#, 1).replace(",}", "}");
+            let error = super::super::read(&text).unwrap_err();
             assert!(error.message.contains(words), "{text}: {error}");
         }
     }
