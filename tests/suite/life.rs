@@ -71,6 +71,20 @@ impl Background {
         assert!(found, "no line starts with {start:?}");
     }
 
+    /// Until the program has opened a file of this ending.
+    fn wait_until_it_reads(&self, ending: &str) {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        let reads = || {
+            let files = fs::read_dir(&folder).unwrap().filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+            files.into_iter().any(|path| path.to_string_lossy().ends_with(ending))
+        };
+        let start = std::time::Instant::now();
+        while !reads() {
+            assert!(start.elapsed() < Duration::from_secs(60), "no {ending} is open");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
         assert!(sent.success());
@@ -168,6 +182,8 @@ fn a_second_signal_stops_at_once() {
     job(folder, "job.json", 1, SLOW);
     let mut background = Background::start(folder, &["job.json", "--threads", "1"]);
     background.wait_for_line("job j|1");
+    // A signal before the asset starts would end the run in order.
+    background.wait_until_it_reads(".png");
     background.signal("INT");
     std::thread::sleep(Duration::from_millis(100));
     background.signal("INT");
@@ -357,6 +373,7 @@ fn an_original_that_changes_while_it_is_read_is_not_recorded() {
     job(folder, "slow.json", 1, SLOW);
     let mut background = Background::start(folder, &["slow.json", "--threads", "1"]);
     background.wait_for_line("job j|2");
+    background.wait_until_it_reads(".png");
     std::thread::sleep(Duration::from_millis(50));
     let original = fs::File::options().write(true).open(folder.join("in/01.png")).unwrap();
     original.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
