@@ -234,7 +234,7 @@ fn color_convert<B: Backend>(bencher: Bencher, Format(format): Format) {
         return;
     }
     let image = photo(format);
-    let from = Profile::builtin(Builtin::assumed(format.color));
+    let from = Profile::assumed(format.color);
     let to = Profile::builtin(Builtin::AdobeRgb);
     let plan = color::Plan::new(format, from, to, Rendering::default(), false).expect("built-in profiles connect");
     bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| B::convert(&plan, &image));

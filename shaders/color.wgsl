@@ -50,7 +50,7 @@ fn output(component: u32, value: u32) -> u32 {
 
 fn through_row(row: vec4<i32>, light: vec4<u32>, component: u32) -> u32 {
     let sum = dot(row.xyz, vec3<i32>(light.xyz));
-    return output(component, u32(clamp((sum + 2048i) >> 12u, 0i, 65536i)));
+    return output(component, u32(clamp((sum + 2048i) >> 12u, 0i, 65535i)));
 }
 
 fn through_matrix(light: vec4<u32>) -> vec4<u32> {
@@ -69,28 +69,17 @@ fn node(index: u32) -> vec4<u32> {
 }
 
 // Position along the axis above, step along it below, so that one comparison sorts both.
-fn sorted(entries: vec4<u32>, strides: vec4<u32>) -> vec4<u32> {
-    var axes = (entries << vec4(16u)) | strides;
-    if COMPONENTS == 3u {
-        axes = vec4(max(axes.x, axes.y), min(axes.x, axes.y), axes.z, 0u);
-        axes = vec4(axes.x, max(axes.y, axes.z), min(axes.y, axes.z), 0u);
-        axes = vec4(max(axes.x, axes.y), min(axes.x, axes.y), axes.z, 0u);
-    }
-    if COMPONENTS == 4u {
-        axes = vec4(max(axes.x, axes.y), min(axes.x, axes.y), max(axes.z, axes.w), min(axes.z, axes.w));
-        axes = vec4(max(axes.x, axes.z), max(axes.y, axes.w), min(axes.x, axes.z), min(axes.y, axes.w));
-        axes = vec4(axes.x, max(axes.y, axes.z), min(axes.y, axes.z), axes.w);
-    }
-    return axes;
+fn sorted(axes: vec3<u32>) -> vec3<u32> {
+    let first = vec3(max(axes.x, axes.y), min(axes.x, axes.y), axes.z);
+    let second = vec3(first.x, max(first.y, first.z), min(first.y, first.z));
+    return vec3(max(second.x, second.y), min(second.x, second.y), second.z);
 }
 
-fn through_grid(entries: vec4<u32>) -> vec4<u32> {
-    let strides = vec4<u32>(parameters.stage[0]);
-    var corner = dot(entries >> vec4(16u), strides);
-    let axes = sorted(entries, strides);
-    // Axes that the source lacks are last, with position 0.
-    let positions = axes >> vec4(16u);
-    let steps = axes & vec4(0xffffu);
+// From the lowest corner of a cell along three axes; those that the source lacks have position 0.
+fn tetrahedral(lowest: u32, axes: vec3<u32>) -> vec4<u32> {
+    let positions = axes >> vec3(16u);
+    let steps = axes & vec3(0xffffu);
+    var corner = lowest;
     var sums = vec4(8192u) + (16384u - positions.x) * node(corner);
     corner += steps.x;
     sums += (positions.x - positions.y) * node(corner);
@@ -98,13 +87,23 @@ fn through_grid(entries: vec4<u32>) -> vec4<u32> {
         corner += steps.y;
         sums += (positions.y - positions.z) * node(corner);
         corner += steps.z;
-        sums += (positions.z - positions.w) * node(corner);
-    }
-    if COMPONENTS == 4u {
-        corner += steps.w;
-        sums += positions.w * node(corner);
+        sums += positions.z * node(corner);
     }
     return sums >> vec4(14u);
+}
+
+fn through_grid(entries: vec4<u32>) -> vec4<u32> {
+    let strides = vec4<u32>(parameters.stage[0]);
+    let corner = dot(entries >> vec4(16u), strides);
+    let axes = (entries << vec4(16u)) | strides;
+    if COMPONENTS < 4u {
+        return tetrahedral(corner, sorted(axes.xyz));
+    }
+    let others = sorted(axes.yzw);
+    let position = axes.x >> 16u;
+    let low = tetrahedral(corner, others);
+    let high = tetrahedral(corner + strides.x, others);
+    return ((16384u - position) * low + position * high + vec4(8192u)) >> vec4(14u);
 }
 
 fn dither_offset(x: u32, y: u32) -> u32 {

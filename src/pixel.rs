@@ -1,4 +1,4 @@
-//! Pixel formats and rasters: interleaved samples, 8 or 16 bits, gray, RGB or CMYK, with or without alpha.
+//! Pixel formats and rasters: interleaved samples, 8 or 16 bits, gray, RGB, CMYK or Lab, with or without alpha.
 
 use crate::geometry::{Rect, Size};
 
@@ -10,13 +10,16 @@ pub enum Color {
     Rgb,
     /// Ink coverage: 0 is no ink.
     Cmyk,
+    /// CIE L\*a\*b\* relative to D50, as ICC profiles encode it: L\* 0–100 and a\*, b\* −128–127 take the whole range.
+    /// Only originals have it; colours are converted before anything is written.
+    Lab,
 }
 
 impl Color {
     pub const fn components(self) -> usize {
         match self {
             Color::Gray => 1,
-            Color::Rgb => 3,
+            Color::Rgb | Color::Lab => 3,
             Color::Cmyk => 4,
         }
     }
@@ -73,7 +76,7 @@ impl PixelFormat {
         PixelFormat { alpha: true, ..self }
     }
 
-    /// All twelve formats.
+    /// The twelve formats that a pyramid can have.
     pub fn all() -> impl Iterator<Item = PixelFormat> {
         [Color::Gray, Color::Rgb, Color::Cmyk].into_iter().flat_map(|color| {
             [false, true].into_iter().flat_map(move |alpha| {
@@ -89,6 +92,7 @@ impl std::fmt::Display for PixelFormat {
             Color::Gray => "gray",
             Color::Rgb => "RGB",
             Color::Cmyk => "CMYK",
+            Color::Lab => "Lab",
         };
         write!(f, "{}-bit {color}{}", self.depth.bytes() * 8, if self.alpha { " with alpha" } else { "" })
     }

@@ -26,6 +26,12 @@ pub struct Settings {
     pub mail_user: String,
     /// Where the password is: `env:NAME` or `file:/path`.
     pub mail_password: String,
+    /// Handles of the ICC profiles of gray, RGB and CMYK images that carry none; empty: the built-in ones.
+    pub source_profile_gray: String,
+    pub source_profile_rgb: String,
+    pub source_profile_cmyk: String,
+    /// Handle of the ICC profile that conversions lead to when the job names none; empty: sRGB.
+    pub output_profile: String,
 }
 
 /// What a setting holds.
@@ -35,6 +41,11 @@ enum Field<'a> {
 }
 
 impl Settings {
+    pub const SOURCE_PROFILE_GRAY: &'static str = "sourceProfileGray";
+    pub const SOURCE_PROFILE_RGB: &'static str = "sourceProfileRgb";
+    pub const SOURCE_PROFILE_CMYK: &'static str = "sourceProfileCmyk";
+    pub const OUTPUT_PROFILE: &'static str = "outputProfile";
+
     pub const NAMES: &'static [&'static str] = &[
         "retainPublishState",
         "allowPrivateNotices",
@@ -45,6 +56,10 @@ impl Settings {
         "mailUsers",
         "mailUser",
         "mailPassword",
+        Self::SOURCE_PROFILE_GRAY,
+        Self::SOURCE_PROFILE_RGB,
+        Self::SOURCE_PROFILE_CMYK,
+        Self::OUTPUT_PROFILE,
     ];
 
     fn field(&mut self, name: &str) -> Result<Field<'_>> {
@@ -63,6 +78,11 @@ impl Settings {
                 Some(("env" | "file", place)) if !place.is_empty() => Ok(()),
                 _ => Err("it says where the password is, env:NAME or file:/path, and is never the password itself"),
             }),
+            // Whether there is such a profile is asked by those who can read it.
+            Self::SOURCE_PROFILE_GRAY => Field::Text(&mut self.source_profile_gray, |_| Ok(())),
+            Self::SOURCE_PROFILE_RGB => Field::Text(&mut self.source_profile_rgb, |_| Ok(())),
+            Self::SOURCE_PROFILE_CMYK => Field::Text(&mut self.source_profile_cmyk, |_| Ok(())),
+            Self::OUTPUT_PROFILE => Field::Text(&mut self.output_profile, |_| Ok(())),
             _ => {
                 let known = Settings::NAMES.join(", ");
                 return Err(Error::misuse(Stage::Catalog, format!("there is no setting {name:?}; there are {known}")));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reprise::encode::ptiff::{self, Chroma, Compression, Layout};
+use reprise::engine::color::Defaults;
 use reprise::engine::{BackendChoice, ColorPolicy, Conversion, Crop, Recipe, memory};
 use reprise::geometry::{Corner, Insets};
 use reprise::job::{EmailSetting, PublishJob, PublishTarget, PublishType};
@@ -387,7 +388,7 @@ impl ColorArgs {
         };
         ColorPolicy {
             conversion,
-            assumed: self.source_profile.clone(),
+            defaults: self.source_profile.clone().map(Defaults::of_source).unwrap_or_default(),
             rendering: Rendering { intent, black_point_compensation: !self.no_bpc },
             dither: self.dither,
         }

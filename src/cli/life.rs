@@ -4,6 +4,7 @@ use std::path::Path;
 
 use reprise::catalog::{Library, Settings};
 use reprise::engine::check::{self, CheckOptions, Weight};
+use reprise::engine::profiles;
 use reprise::error::Result;
 
 use super::Verdict;
@@ -40,6 +41,7 @@ pub fn settings(dir: &Path, name: Option<&str>, value: Option<&str>) -> Result<V
         (Some(name), None) => line(format_args!("{}", settings.get(name)?)),
         (Some(name), Some(value)) => {
             settings.set(name, value)?;
+            profiles::defaults(&library, &settings)?;
             library.set_settings(&settings)?;
         }
     }

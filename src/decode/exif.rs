@@ -1,10 +1,10 @@
-//! What the engine needs from an EXIF block: orientation, resolution and the texts that are carried.
+//! What the engine needs from an EXIF block: orientation, resolution and the fields that are carried.
 
 use std::collections::BTreeMap;
 
 use ::exif::{Context, In, Reader, Tag, Value};
 
-use super::metadata::{Resolution, ResolutionUnit, TEXT_TAGS};
+use super::metadata::{Field, Metadata, Resolution, ResolutionUnit, TEXT_TAGS, is_carried};
 use crate::geometry::Orientation;
 
 /// What an EXIF block says. The default is what a file without one says.
@@ -14,6 +14,10 @@ pub struct Exif {
     pub resolution: Option<Resolution>,
     /// As [`Metadata::texts`](super::Metadata::texts).
     pub texts: BTreeMap<u16, Vec<u8>>,
+    /// As [`Metadata::exif`](super::Metadata::exif).
+    pub exif: BTreeMap<u16, Field>,
+    /// As [`Metadata::gps`](super::Metadata::gps).
+    pub gps: BTreeMap<u16, Field>,
     /// What was wrong with the block; the other fields hold what could still be read.
     pub warning: Option<String>,
 }
@@ -65,7 +69,42 @@ pub fn parse(block: &[u8]) -> Exif {
         _ => None,
     };
     let texts = TEXT_TAGS.into_iter().filter_map(text).collect();
-    Exif { orientation, resolution, texts, warning }
+    let directory = |context| -> BTreeMap<u16, Field> {
+        let of_it = fields.fields().filter(|field| field.ifd_num == In::PRIMARY && field.tag.context() == context);
+        of_it.filter_map(|entry| Some((entry.tag.number(), field(&entry.value)?))).collect()
+    };
+    let mut exif = directory(Context::Exif);
+    exif.retain(|tag, _| is_carried(*tag));
+    Exif { orientation, resolution, texts, exif, gps: directory(Context::Gps), warning }
+}
+
+impl Exif {
+    /// Adds the fields that are carried to `metadata`.
+    pub fn give(self, metadata: Metadata) -> Metadata {
+        Metadata { texts: self.texts, exif: self.exif, gps: self.gps, ..metadata }
+    }
+}
+
+fn field(value: &Value) -> Option<Field> {
+    fn words<const N: usize>(values: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
+        values.flatten().collect()
+    }
+    let (kind, bytes) = match value {
+        Value::Byte(bytes) => (1, bytes.clone()),
+        Value::Ascii(parts) => (2, [parts.join(&0), vec![0]].concat()),
+        Value::Short(values) => (3, words(values.iter().map(|v| v.to_le_bytes()))),
+        Value::Long(values) => (4, words(values.iter().map(|v| v.to_le_bytes()))),
+        Value::Rational(values) => (5, words(values.iter().flat_map(|v| [v.num, v.denom]).map(u32::to_le_bytes))),
+        Value::SByte(values) => (6, words(values.iter().map(|v| v.to_le_bytes()))),
+        Value::Undefined(bytes, _) => (7, bytes.clone()),
+        Value::SShort(values) => (8, words(values.iter().map(|v| v.to_le_bytes()))),
+        Value::SLong(values) => (9, words(values.iter().map(|v| v.to_le_bytes()))),
+        Value::SRational(values) => (10, words(values.iter().flat_map(|v| [v.num, v.denom]).map(i32::to_le_bytes))),
+        Value::Float(values) => (11, words(values.iter().map(|v| v.to_le_bytes()))),
+        Value::Double(values) => (12, words(values.iter().map(|v| v.to_le_bytes()))),
+        Value::Unknown(..) => return None,
+    };
+    Field::new(kind, bytes)
 }
 
 #[cfg(test)]

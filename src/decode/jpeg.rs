@@ -19,7 +19,8 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
     let blocks = decoder.blocks(limits);
     let exif = blocks.exif.as_deref().map(exif::parse).unwrap_or_default();
     let mut warnings = blocks.warnings;
-    warnings.extend(exif.warning);
+    warnings.extend(exif.warning.clone());
+    let resolution = resolution(decoder.header().jfif, exif.resolution);
     let iptc = blocks.photoshop.as_deref().and_then(|irb| photoshop_irb::resource(irb, photoshop_irb::IPTC));
     let header = decoder.header();
     let info = SourceInfo {
@@ -27,13 +28,13 @@ pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
         size: header.size,
         format: decoder.format(),
         orientation: exif.orientation,
-        metadata: Metadata {
+        metadata: exif.give(Metadata {
             iptc: iptc.map(<[u8]>::to_vec),
             icc: blocks.icc,
             xmp: blocks.xmp,
-            resolution: resolution(header.jfif, exif.resolution),
-            texts: exif.texts,
-        },
+            resolution,
+            ..Metadata::default()
+        }),
         clipping_path: blocks.photoshop.as_deref().map_or(Ok(None), clipping_path::find),
         warnings: Vec::new(),
     };

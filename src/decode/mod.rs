@@ -23,7 +23,7 @@ use crate::limits::Limits;
 use crate::pixel::{PixelFormat, Raster, Samples};
 
 pub use clipping_path::ClippingPath;
-pub use metadata::{Metadata, Resolution, ResolutionUnit, TEXT_TAGS};
+pub use metadata::{Field, Metadata, Resolution, ResolutionUnit, TEXT_TAGS};
 pub use sniff::Kind;
 pub use whole::MemorySource;
 

@@ -262,8 +262,8 @@ impl Chunks {
         let exif = exif.unwrap_or_default();
         self.orientation = exif.orientation;
         self.metadata.resolution = physical.or(exif.resolution);
-        self.metadata.texts = exif.texts;
-        self.warnings.extend(exif.warning);
+        self.warnings.extend(exif.warning.clone());
+        self.metadata = exif.give(std::mem::take(&mut self.metadata));
         // 45455 is the gamma of sRGB, which is taken for granted anyway.
         if let Some(gamma) = gamma.filter(|g| !has_srgb && self.metadata.icc.is_none() && g.abs_diff(45455) > 500) {
             self.warnings.push(format!("gamma {} (gAMA chunk) is not applied", f64::from(gamma) / 100_000.0));

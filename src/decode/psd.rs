@@ -42,7 +42,7 @@ pub fn describe(document: &Document, limits: &Limits) -> (SourceInfo, Pixels) {
     let xmp = block("XMP", id::XMP);
     let iptc = block("IPTC", photoshop_irb::IPTC);
     let exif = block("EXIF", id::EXIF).map(|data| exif::parse(&data)).unwrap_or_default();
-    warnings.extend(exif.warning);
+    warnings.extend(exif.warning.clone());
     let number = |id| photoshop_irb::resource(blocks, id).and_then(|data| data.first_chunk::<2>().copied());
     let transparent = number(id::TRANSPARENT_INDEX).and_then(|bytes| u8::try_from(u16::from_be_bytes(bytes)).ok());
     let pixels = Pixels::new(document, transparent, icc.is_some());
@@ -53,13 +53,13 @@ pub fn describe(document: &Document, limits: &Limits) -> (SourceInfo, Pixels) {
         format: pixels.format(merged_alpha(document)),
         // Photoshop stores the image as it is shown, whatever EXIF still says of the camera.
         orientation: Orientation::Upright,
-        metadata: Metadata {
+        metadata: exif.give(Metadata {
             icc: icc.filter(|_| pixels.keeps_profile()),
             xmp,
             iptc,
             resolution: photoshop_irb::resource(blocks, id::RESOLUTION).and_then(resolution),
-            texts: exif.texts,
-        },
+            ..Metadata::default()
+        }),
         clipping_path: clipping_path::find(blocks),
         warnings,
     };

@@ -233,13 +233,14 @@ fn open_decoder(
     let exif = block("EXIF", decoder.exif_metadata())
         .map(|tags| exif::parse(tags.strip_prefix(b"Exif\0\0").unwrap_or(&tags)))
         .unwrap_or_default();
-    warnings.extend(exif.warning);
+    warnings.extend(exif.warning.clone());
+    let resolution = resolution.or(exif.resolution);
     let info = SourceInfo {
         kind,
         size: Size::new(width, height),
         format: if opaque { PixelFormat { alpha: false, ..stored } } else { stored },
         orientation: exif.orientation,
-        metadata: Metadata { icc, xmp, iptc: None, resolution: resolution.or(exif.resolution), texts: exif.texts },
+        metadata: exif.give(Metadata { icc, xmp, resolution, ..Metadata::default() }),
         clipping_path: Ok(None),
         warnings,
     };

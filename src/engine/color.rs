@@ -13,14 +13,14 @@ use crate::pixel::{Color, PixelFormat};
 /// Whether and when colours are converted.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Conversion {
-    /// CMYK without a profile becomes sRGB, from the default CMYK profile; nothing else is converted.
+    /// CMYK without a profile is converted, from the default CMYK profile; nothing else is.
     #[default]
     UntaggedCmyk,
-    /// CMYK becomes sRGB, with or without a profile; nothing else is converted.
+    /// CMYK is converted, with or without a profile; nothing else is.
     Cmyk,
-    /// Nothing is converted.
+    /// Nothing is converted but Lab, which no pyramid holds.
     Never,
-    /// Everything, to `output` or else sRGB.
+    /// Everything, to `output` or else the default output.
     All {
         /// What images of its colour space are in, whatever they embed.
         source: Option<Profile>,
@@ -28,12 +28,46 @@ pub enum Conversion {
     },
 }
 
+/// What counts where neither image nor job says anything.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Defaults {
+    /// What gray, RGB and CMYK images without a profile are in, instead of the built-in assumptions.
+    pub gray: Option<Profile>,
+    pub rgb: Option<Profile>,
+    pub cmyk: Option<Profile>,
+    /// What conversions lead to, instead of sRGB.
+    pub output: Option<Profile>,
+}
+
+impl Defaults {
+    /// `profile` for images of its components, nothing else.
+    pub fn of_source(profile: Profile) -> Self {
+        let mut defaults = Defaults::default();
+        match profile.color() {
+            Color::Gray => defaults.gray = Some(profile),
+            Color::Rgb => defaults.rgb = Some(profile),
+            Color::Cmyk => defaults.cmyk = Some(profile),
+            // Lab says itself what it is.
+            Color::Lab => {}
+        }
+        defaults
+    }
+
+    fn source(&self, color: Color) -> Option<&Profile> {
+        match color {
+            Color::Gray => self.gray.as_ref(),
+            Color::Rgb => self.rgb.as_ref(),
+            Color::Cmyk => self.cmyk.as_ref(),
+            Color::Lab => None,
+        }
+    }
+}
+
 /// What a run does about colours.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ColorPolicy {
     pub conversion: Conversion,
-    /// What images of its colour space without a profile are in, instead of the built-in assumption.
-    pub assumed: Option<Profile>,
+    pub defaults: Defaults,
     pub rendering: Rendering,
     /// Convert to 8 bits with ordered dithering.
     pub dither: bool,
@@ -82,16 +116,21 @@ impl ColorPolicy {
             }
         });
         let own_is_embedded = embedded.is_some();
-        let own = embedded.or_else(|| self.assumed.clone().filter(of_pixels));
+        let own = embedded.or_else(|| self.defaults.source(format.color).cloned());
         let known = own.is_some();
-        let from = || own.clone().unwrap_or_else(|| Profile::builtin(Builtin::assumed(format.color)).clone());
-        let srgb = || Profile::builtin(Builtin::Srgb).clone();
+        let from = || own.clone().unwrap_or_else(|| Profile::assumed(format.color).clone());
+        let output = || self.defaults.output.clone().unwrap_or_else(|| Profile::builtin(Builtin::Srgb).clone());
         let is_cmyk = format.color == Color::Cmyk;
         let ends = match &self.conversion {
-            Conversion::UntaggedCmyk if is_cmyk && !known => Some((from(), srgb())),
-            Conversion::Cmyk if is_cmyk => Some((from(), srgb())),
+            Conversion::UntaggedCmyk if is_cmyk && !own_is_embedded => Some((from(), output())),
+            Conversion::Cmyk if is_cmyk => Some((from(), output())),
+            Conversion::UntaggedCmyk | Conversion::Cmyk if format.color == Color::Lab => Some((from(), output())),
+            Conversion::Never if format.color == Color::Lab => {
+                warnings.push("Lab pixels cannot be kept in a pyramid; they are converted".into());
+                Some((from(), output()))
+            }
             Conversion::UntaggedCmyk | Conversion::Cmyk | Conversion::Never => None,
-            Conversion::All { source, output } => {
+            Conversion::All { source, output: named } => {
                 let source = source.clone().filter(|profile| {
                     let fits = of_pixels(profile);
                     if !fits {
@@ -101,7 +140,7 @@ impl ColorPolicy {
                     }
                     fits
                 });
-                Some((source.unwrap_or_else(from), output.clone().unwrap_or_else(srgb)))
+                Some((source.unwrap_or_else(from), named.clone().unwrap_or_else(output)))
             }
         };
         let mut ends = ends;
@@ -114,7 +153,8 @@ impl ColorPolicy {
                 // Sound enough to be read, but not for this intent or without the tags that compensation needs.
                 Err(error) if own_is_embedded && Some(from) == own.as_ref() => {
                     dropped = Some(format!("the embedded ICC profile cannot be used ({})", error.message));
-                    let assumed = Profile::builtin(Builtin::assumed(format.color)).clone();
+                    let assumed =
+                        self.defaults.source(format.color).unwrap_or_else(|| Profile::assumed(format.color)).clone();
                     if assumed != *to {
                         plan = Some(cache.plan(format, &assumed, to, self.rendering, self.dither)?);
                     }
@@ -146,6 +186,7 @@ fn name(profile: &Profile) -> String {
         Some(Builtin::AdobeRgb) => "Adobe RGB".into(),
         Some(Builtin::Gray) => "gray gamma 2.2".into(),
         Some(Builtin::Cmyk) => "the default CMYK profile".into(),
+        None if profile == Profile::assumed(Color::Lab) => "Lab".into(),
         None => format!("an ICC profile ({profile})"),
     }
 }

@@ -215,9 +215,7 @@ impl Drawing {
         if matches!(policy.conversion, Conversion::UntaggedCmyk) {
             policy.conversion = Conversion::Never;
         }
-        if policy.assumed.as_ref().is_none_or(|profile| profile.color() != Color::Cmyk) {
-            policy.assumed = Some(Profile::builtin(Builtin::Cmyk).clone());
-        }
+        policy.defaults.cmyk.get_or_insert_with(|| Profile::builtin(Builtin::Cmyk).clone());
         policy
     }
 

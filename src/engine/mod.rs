@@ -6,7 +6,7 @@
 //! `documents` makes images of pages, `photoshop` of layers, and `template` says how to put those together, `media`
 //! encodes video and audio, `sets` groups images into sets, `schedule` runs jobs at their times. `resume` goes on with
 //! jobs that were cut short, `check` compares catalog and files, `follow` does what is due when a job is done: `notice`
-//! and `mail` tell others, `publish` sends files out.
+//! and `mail` tell others, `publish` sends files out. `profiles` finds ICC profiles by their handles.
 
 pub mod backend;
 pub mod batch;
@@ -24,6 +24,7 @@ pub mod notice;
 pub mod original;
 pub mod photoshop;
 pub mod pipeline;
+pub mod profiles;
 pub mod publish;
 pub mod report;
 pub mod reprocess;

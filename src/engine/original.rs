@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use crate::catalog::Asset;
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 /// What can be known of a file without reading it; a file that is written to gets another one.
@@ -45,4 +46,18 @@ impl From<&Metadata> for Stamp {
         let modified = Timestamp::from_nanosecond(nanoseconds).expect("64 bits of nanoseconds are in range");
         Stamp { size_bytes: metadata.len(), modified }
     }
+}
+
+/// An original that is gone or has changed would get a derivative that the catalog describes wrongly.
+pub fn check_unchanged(asset: &Asset) -> Result<()> {
+    let found = Stamp::of(&asset.path)?;
+    let changed = if found.size_bytes != asset.size_bytes {
+        format!("the original has {} bytes now and had {} when it was taken in", found.size_bytes, asset.size_bytes)
+    } else if found.modified != asset.modified {
+        format!("the original was written to at {:.3}, after it was taken in", found.modified)
+    } else {
+        return Ok(());
+    };
+    let error = Error::misuse(Stage::Open, format!("{changed}; run `reprise ingest` on it again"));
+    Err(error.of(asset.path.display().to_string()))
 }

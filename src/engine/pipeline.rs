@@ -333,7 +333,7 @@ fn attempt(
     plan.levels = rect.size().levels(recipe.output.tile).collect();
 
     let options = ptiff::Options { compression, ..recipe.output.clone() };
-    let metadata = recipe.metadata(&info, colors.icc.clone());
+    let metadata = recipe.metadata(&info, &colors);
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg };
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
     let skip_full = full_resolution == FullResolution::Carried;
@@ -415,7 +415,7 @@ fn write_mask(
         resample: resample::Plan::new(recipe.filter),
         unsharp: None,
     };
-    let metadata = Recipe { dpi: recipe.dpi, ..Recipe::default() }.metadata(&stored, None);
+    let metadata = Recipe { dpi: recipe.dpi, ..Recipe::default() }.metadata(&stored, &Colors::default());
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg: false };
     let band = Band::choose(&plan, format, options.tile, context);
     let mut writer = ptiff::Writer::create(path, target, &options, band.spill_bytes)?;
@@ -567,8 +567,11 @@ impl Recipe {
         }
     }
 
-    fn metadata(&self, info: &SourceInfo, icc: Option<Vec<u8>>) -> decode::Metadata {
-        let mut metadata = decode::Metadata { icc, ..info.metadata.clone() };
+    fn metadata(&self, info: &SourceInfo, colors: &Colors) -> decode::Metadata {
+        let mut metadata = decode::Metadata { icc: colors.icc.clone(), ..info.metadata.clone() };
+        if colors.plan.is_some() {
+            metadata.exif.remove(&decode::metadata::COLOR_SPACE);
+        }
         if info.orientation.swaps_sides()
             && let Some(resolution) = &mut metadata.resolution
         {
@@ -577,11 +580,6 @@ impl Recipe {
         if let Some(dpi) = self.dpi {
             metadata.resolution = Some(Resolution { x: dpi, y: dpi, unit: ResolutionUnit::Inch });
         }
-        if self.strip {
-            metadata.xmp = None;
-            metadata.iptc = None;
-            metadata.texts.clear();
-        }
-        metadata
+        if self.strip { metadata.stripped() } else { metadata }
     }
 }

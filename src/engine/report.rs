@@ -7,15 +7,17 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::color::{ColorCache, ColorPolicy, Conversion};
 use super::photoshop;
 use super::pipeline::{Context, Converted};
 use super::reprocess::{Action, Outcome, Planned};
 use crate::catalog::{Asset, Handle, Library};
-use crate::decode::{self, RowSource};
+use crate::decode::{self, RowSource, SourceInfo};
 use crate::encode::ptiff;
 use crate::error::Result;
 use crate::geometry::{BezierPath, Rect, Size};
 use crate::limits::Limits;
+use crate::ops::color;
 use crate::ops::pyramid::{self, Executor};
 use crate::ops::resample::{self, Filter};
 use crate::pixel::Raster;
@@ -133,8 +135,11 @@ pub fn rows(library: &Library, job: &Handle, context: &Context) -> Result<(Vec<R
     context.pool.install(|| {
         records.par_iter_mut().take(CARDS).for_each(|record| {
             let Some((original, pyramid)) = &record.pictures else { return };
-            record.row.before_png = before(original, limits).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
-            record.row.after_png = after(pyramid).and_then(|image| thumbnail_png(&image, PICTURE_PX)).ok();
+            let picture = |small: Result<Small>| {
+                small.and_then(|small| small.in_srgb(&context.colors)).and_then(|i| thumbnail_png(&i, PICTURE_PX)).ok()
+            };
+            record.row.before_png = picture(before(original, limits));
+            record.row.after_png = picture(after(pyramid, limits));
         });
     });
     Ok((records.into_iter().map(|record| record.row).collect(), left_out))
@@ -186,11 +191,31 @@ fn svg_path(path: &BezierPath) -> Option<String> {
     Some(data)
 }
 
+/// A picture on its way to the page.
+struct Small {
+    image: Raster,
+    icc: Option<Vec<u8>>,
+}
+
+impl Small {
+    /// What the page can show: browsers take pictures without a profile to be in sRGB.
+    fn in_srgb(self, cache: &ColorCache) -> Result<Raster> {
+        let srgb = Conversion::All { source: None, output: None };
+        let policy = ColorPolicy { conversion: srgb, ..ColorPolicy::default() };
+        // The run has warned of profiles that cannot be used.
+        let colors = policy.decide(self.image.format, self.icc.as_deref(), cache, &mut Vec::new())?;
+        Ok(match &colors.plan {
+            Some(plan) => color::cpu::convert(plan, &self.image, 0),
+            None => self.image,
+        })
+    }
+}
+
 /// The original, upright and small.
-fn before(path: &Path, limits: &Limits) -> Result<Raster> {
+fn before(path: &Path, limits: &Limits) -> Result<Small> {
     let source = photoshop::open(path, limits)?;
-    let orientation = source.info().orientation;
-    Ok(decode::orient::orient(&shrink(source)?, orientation))
+    let SourceInfo { orientation, metadata, .. } = source.info().clone();
+    Ok(Small { image: decode::orient::orient(&shrink(source)?, orientation), icc: metadata.icc })
 }
 
 /// Halves a source until it fits the picture, in bands.
@@ -218,9 +243,10 @@ fn shrink(mut source: Box<dyn RowSource>) -> Result<Raster> {
 }
 
 /// The largest level of a pyramid that fits the picture, or the smallest there is.
-fn after(path: &Path) -> Result<Raster> {
+fn after(path: &Path, limits: &Limits) -> Result<Small> {
+    let icc = decode::open(path, limits)?.info().metadata.icc.clone();
     let levels = ptiff::read_structure(path)?.levels;
     let fits = |size: Size| size.width <= PICTURE_PX && size.height <= PICTURE_PX;
     let level = levels.iter().position(|level| fits(level.size)).unwrap_or(levels.len() - 1);
-    ptiff::read_level(path, level)
+    Ok(Small { image: ptiff::read_level(path, level)?, icc })
 }

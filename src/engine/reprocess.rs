@@ -9,11 +9,11 @@ use super::backend::Backend;
 use super::color::{ColorPolicy, Conversion};
 use super::documents::{self, Drawing, Order, Ripped, Wish};
 use super::follow::{self, FollowOn};
-use super::original::Stamp;
+use super::original::check_unchanged;
 use super::photoshop::{self, Extracted, Merged};
 use super::pipeline::{self, Context, Converted, Recipe};
 use super::sets::AutoSets;
-use super::{batch, media, publish, report, resume, retry};
+use super::{batch, media, profiles, publish, report, resume, retry};
 use crate::catalog::{
     Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, DerivedResult, Due, Firing, Handle, JobLog,
     JobRecord, Library, LogEntry, LogPage, LogType, NewDerivative, NewMask, RunLock, Settings, Severity, TaskOutcome,
@@ -21,7 +21,7 @@ use crate::catalog::{
 use crate::decode::Kind;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::job::{self, Job, ReprocessAssets};
-use crate::ops::color::{Builtin, Profile};
+use crate::ops::color::Profile;
 use crate::rip;
 
 /// Results are recorded together: one transaction for so many assets …
@@ -54,7 +54,7 @@ pub struct RunOptions {
 
 impl RunOptions {
     /// With what the job says about colours and encodings.
-    fn for_job(&self, library: &Library, job: &Job) -> Result<Self> {
+    fn for_job(&self, library: &Library, settings: &Settings, job: &Job) -> Result<Self> {
         let conversion = match &job.reprocess.color_management {
             None => Conversion::UntaggedCmyk,
             Some(options) => match options.conversion {
@@ -62,7 +62,7 @@ impl RunOptions {
                 job::ColorConversion::MaintainOriginal => Conversion::Never,
                 job::ColorConversion::Convert => {
                     let named = |field, handle: &Option<String>| {
-                        handle.as_deref().map(|handle| profile_asset(library, field, handle)).transpose()
+                        handle.as_deref().map(|handle| profiles::named(library, field, handle)).transpose()
                     };
                     let source = named("sourceProfileHandle", &options.source_profile)?;
                     let output = named("outputProfileHandle", &options.output_profile)?;
@@ -71,33 +71,11 @@ impl RunOptions {
                 }
             },
         };
-        let color = ColorPolicy { conversion, ..self.recipe.color.clone() };
+        let defaults = profiles::defaults(library, settings)?;
+        let color = ColorPolicy { conversion, defaults, ..self.recipe.color.clone() };
         let encodings = media::choices(library, &job.reprocess)?;
         Ok(RunOptions { recipe: Recipe { color, ..self.recipe.clone() }, encodings, ..self.clone() })
     }
-}
-
-/// Handles of built-in profiles begin with this.
-const BUILTIN_PROFILE: &str = "icc|";
-
-/// The profile that a job names: built in, or an ICC profile asset.
-fn profile_asset(library: &Library, field: &str, handle: &str) -> Result<Profile> {
-    let refuse = |why: String| Error::misuse(Stage::Job, format!("{field} is {handle:?}; {why}"));
-    if let Some(name) = handle.strip_prefix(BUILTIN_PROFILE) {
-        return Builtin::from_name(name).map(|builtin| Profile::builtin(builtin).clone()).ok_or_else(|| {
-            let known: Vec<_> = Builtin::ALL.iter().map(|b| format!("{BUILTIN_PROFILE}{}", b.name())).collect();
-            refuse(format!("the built-in profiles are {}", known.join(", ")))
-        });
-    }
-    let Some(asset) = library.asset(&Handle::from(handle))? else {
-        return Err(refuse("no asset has this handle; take the profile in with `reprise ingest`".into()));
-    };
-    if asset.kind != Kind::IccProfile {
-        return Err(refuse(format!("the asset is of kind {}, not an ICC profile", asset.kind)));
-    }
-    check_unchanged(&asset)?;
-    let bytes = std::fs::read(&asset.path).map_err(|e| Error::io(Stage::Open, &asset.path, e))?;
-    Profile::new(&bytes).map_err(|e| e.of(asset.path.display().to_string()))
 }
 
 /// What is going to be done with one asset.
@@ -299,7 +277,7 @@ pub fn plan<'a>(
     options: &RunOptions,
 ) -> Result<impl ExactSizeIterator<Item = Result<Planned>> + 'a> {
     let settings = library.settings()?;
-    let options = options.for_job(library, job)?;
+    let options = options.for_job(library, &settings, job)?;
     Ok(job.reprocess.assets.iter().map(move |handle| plan_asset(library, &job.reprocess, &settings, &options, handle)))
 }
 
@@ -322,7 +300,7 @@ pub fn run(
     // Lanes plan their assets through a connection of their own, while this one records results.
     let reader = Library::open(library.dir())?;
     let settings = library.settings()?;
-    let options = &options.for_job(library, job)?;
+    let options = &options.for_job(library, &settings, job)?;
     let auto_sets = AutoSets::of(library, job)?;
     job.reprocess.publish.as_ref().map(|publish| publish::Order::of(library, publish)).transpose()?;
 
@@ -739,20 +717,6 @@ fn convert_action(
         publish: publish_mark(job, settings),
         page: None,
     }
-}
-
-/// An original that is gone or has changed would get a derivative that the catalog describes wrongly.
-fn check_unchanged(asset: &Asset) -> Result<()> {
-    let found = Stamp::of(&asset.path)?;
-    let changed = if found.size_bytes != asset.size_bytes {
-        format!("the original has {} bytes now and had {} when it was taken in", found.size_bytes, asset.size_bytes)
-    } else if found.modified != asset.modified {
-        format!("the original was written to at {:.3}, after it was taken in", found.modified)
-    } else {
-        return Ok(());
-    };
-    let error = Error::misuse(Stage::Open, format!("{changed}; run `reprise ingest` on it again"));
-    Err(error.of(asset.path.display().to_string()))
 }
 
 fn work(planned: &Planned, limits: &rip::Limits, context: &Context, running: &Running<'_>) -> Result<Outcome> {

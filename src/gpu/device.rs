@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::pool::Pool;
+use super::resident::Residents;
 use super::shader::Shader;
 use crate::error::{Error, Result};
 
@@ -135,6 +136,7 @@ struct Shared {
     lost: Arc<OnceLock<String>>,
     pipelines: Mutex<HashMap<String, Arc<OnceLock<wgpu::ComputePipeline>>>>,
     pool: Arc<Pool>,
+    residents: Mutex<Residents>,
     uploads: AtomicU64,
     submissions: AtomicU64,
     downloads: AtomicU64,
@@ -251,6 +253,7 @@ impl Gpu {
                 info,
                 lost,
                 pipelines: Mutex::default(),
+                residents: Mutex::default(),
                 uploads: AtomicU64::new(0),
                 submissions: AtomicU64::new(0),
                 downloads: AtomicU64::new(0),
@@ -293,6 +296,10 @@ impl Gpu {
 
     pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.shared.pool
+    }
+
+    pub(super) fn residents(&self) -> &Mutex<Residents> {
+        &self.shared.residents
     }
 
     pub(super) fn count_upload(&self) {

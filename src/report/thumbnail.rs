@@ -4,14 +4,15 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
 use crate::pixel::{Color, Raster};
 
-/// A PNG, 8-bit RGB or RGBA, of a raster of any format, at most `max_side_px` wide and high.
+/// A PNG, 8-bit RGB or RGBA, of an RGB raster, at most `max_side_px` wide and high.
 ///
 /// Larger rasters are reduced by the smallest whole factor that fits, each pixel the mean of a square (weighted by
-/// alpha). CMYK becomes RGB as `(1 − ink) × (1 − black)`, which is enough to recognise a picture, not to judge colour.
+/// alpha).
 ///
 /// # Errors
 /// `Misuse` for a raster without pixels or `max_side_px` 0; `Io` when the encoder refuses.
 pub fn thumbnail_png(raster: &Raster, max_side_px: u32) -> Result<Vec<u8>> {
+    assert_eq!(raster.format.color, Color::Rgb, "pictures of the page are in sRGB");
     if raster.width == 0 || raster.height == 0 || max_side_px == 0 {
         return Err(Error::misuse(Stage::Encode, "a thumbnail needs at least one pixel"));
     }
@@ -57,15 +58,9 @@ fn mean(raster: &Raster, x: u32, y: u32, side: u32) -> [u8; 4] {
 
 /// One pixel, each component from 0 to 1.
 fn rgba(raster: &Raster, x: u32, y: u32) -> [f32; 4] {
-    let format = raster.format;
-    let unit = 1.0 / format.depth.max() as f32;
+    let unit = 1.0 / raster.format.depth.max() as f32;
     let at = |channel| raster.at(x, y, channel) as f32 * unit;
-    let [r, g, b] = match format.color {
-        Color::Gray => [at(0); 3],
-        Color::Rgb => [at(0), at(1), at(2)],
-        Color::Cmyk => [0, 1, 2].map(|ink| (1.0 - at(ink)) * (1.0 - at(3))),
-    };
-    [r, g, b, if format.alpha { at(format.color.components()) } else { 1.0 }]
+    [at(0), at(1), at(2), if raster.format.alpha { at(3) } else { 1.0 }]
 }
 
 #[cfg(test)]
@@ -80,35 +75,24 @@ mod tests {
         (info.width, info.height, info.color_type, samples)
     }
 
-    fn one(color: Color, alpha: bool, depth: Depth, values: &[u16]) -> Vec<u8> {
-        let format = PixelFormat::new(color, alpha, depth);
-        let mut raster = Raster::zeroed(format, Size::new(1, 1));
-        raster.samples = match depth {
-            Depth::U8 => Samples::U8(values.iter().map(|v| *v as u8).collect()),
-            Depth::U16 => Samples::U16(values.to_vec()),
-        };
-        decode(&thumbnail_png(&raster, 1).unwrap()).3
-    }
-
     #[test]
-    fn every_format_becomes_rgb() {
-        assert_eq!(one(Color::Gray, false, Depth::U8, &[77]), [77, 77, 77]);
-        assert_eq!(one(Color::Rgb, false, Depth::U16, &[65535, 257, 0]), [255, 1, 0]);
-        assert_eq!(one(Color::Rgb, true, Depth::U8, &[9, 8, 7, 128]), [9, 8, 7, 128]);
-        assert_eq!(one(Color::Cmyk, false, Depth::U8, &[255, 0, 0, 0]), [0, 255, 255]);
-        assert_eq!(one(Color::Cmyk, false, Depth::U8, &[0, 0, 0, 255]), [0, 0, 0]);
-        assert_eq!(one(Color::Gray, true, Depth::U16, &[65535, 0]), [0, 0, 0, 0]);
-        for format in PixelFormat::all() {
-            let raster = Raster::zeroed(format, Size::new(5, 3));
-            let (width, height, color, _) = decode(&thumbnail_png(&raster, 64).unwrap());
-            assert_eq!((width, height, color == png::ColorType::Rgba), (5, 3, format.alpha), "{format}");
-        }
+    fn every_depth_and_alpha_becomes_8_bits() {
+        let one = |alpha, samples| {
+            let depth = if matches!(samples, Samples::U8(_)) { Depth::U8 } else { Depth::U16 };
+            let format = PixelFormat::new(Color::Rgb, alpha, depth);
+            let raster = Raster { samples, ..Raster::zeroed(format, Size::new(1, 1)) };
+            decode(&thumbnail_png(&raster, 1).unwrap()).3
+        };
+        assert_eq!(one(false, Samples::U16(vec![65535, 257, 0])), [255, 1, 0]);
+        assert_eq!(one(true, Samples::U8(vec![9, 8, 7, 128])), [9, 8, 7, 128]);
+        assert_eq!(one(true, Samples::U16(vec![65535, 65535, 65535, 0])), [0, 0, 0, 0]);
     }
 
     #[test]
     fn reduction_is_the_mean_weighted_by_alpha() {
-        let mut raster = Raster::zeroed(PixelFormat::new(Color::Gray, true, Depth::U8), Size::new(3, 2));
-        raster.samples = Samples::U8(vec![200, 255, 0, 0, 40, 255, 100, 255, 0, 0, 60, 255]);
+        let mut raster = Raster::zeroed(PixelFormat::new(Color::Rgb, true, Depth::U8), Size::new(3, 2));
+        let pixels = [[200, 255], [0, 0], [40, 255], [100, 255], [0, 0], [60, 255]];
+        raster.samples = Samples::U8(pixels.iter().flat_map(|&[v, alpha]| [v, v, v, alpha]).collect());
         let (width, height, _, samples) = decode(&thumbnail_png(&raster, 2).unwrap());
         assert_eq!((width, height), (2, 1));
         assert_eq!(samples, [150, 150, 150, 128, 50, 50, 50, 255]);
@@ -116,7 +100,7 @@ mod tests {
 
     #[test]
     fn sizes_stay_inside_the_bound() {
-        let format = PixelFormat::new(Color::Gray, false, Depth::U8);
+        let format = PixelFormat::new(Color::Rgb, false, Depth::U8);
         for (width, height, bound) in [(1, 1000, 7), (1001, 3, 500), (64, 64, 64), (65, 64, 64)] {
             let (w, h, ..) = decode(&thumbnail_png(&Raster::zeroed(format, Size::new(width, height)), bound).unwrap());
             assert!(w <= bound && h <= bound && w >= 1 && h >= 1, "{width} × {height} became {w} × {h}");

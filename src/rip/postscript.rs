@@ -46,6 +46,7 @@ impl PageStream {
             (false, Color::Gray) => "pgmraw",
             (false, Color::Rgb) => "ppmraw",
             (false, Color::Cmyk) => "pamcmyk32",
+            (false, Color::Lab) => unreachable!("no colorspace of a job is Lab"),
         };
         let input = plain(path)?;
         let file = input.as_ref().map_or(path, |file| file.path());

@@ -6,80 +6,13 @@ use std::path::Path;
 use reprise::encode::ptiff;
 use reprise::geometry::Size;
 use reprise::gpu::{Adapters, Gpu};
-use reprise::ops::color::{self, Builtin, Evaluator, Intent, Plan, Profile, Rendering};
+use reprise::ops::color::{self, Builtin, Evaluator, Intent, Plan, Profile, Rendering, delta_e_2000};
 use reprise::pixel::{Color, Depth, PixelFormat, Raster};
 
 use crate::originals::save;
 use crate::program::reprise;
 use crate::support::{Random, SIZES, assert_same, from_fn, noise, scene};
 use crate::tolerances;
-
-/// ΔE2000 of two colours in Lab, as Sharma, Wu and Dalal published it (2005).
-fn delta_e_2000(a: [f64; 3], b: [f64; 3]) -> f64 {
-    let chroma = |c: [f64; 3]| c[1].hypot(c[2]);
-    let mean_chroma = (chroma(a) + chroma(b)) / 2.0;
-    let g = 0.5 * (1.0 - (mean_chroma.powi(7) / (mean_chroma.powi(7) + 25f64.powi(7))).sqrt());
-    let polar = |c: [f64; 3]| {
-        let a = c[1] * (1.0 + g);
-        let hue = if a == 0.0 && c[2] == 0.0 { 0.0 } else { c[2].atan2(a).to_degrees().rem_euclid(360.0) };
-        (a.hypot(c[2]), hue)
-    };
-    let ((c1, h1), (c2, h2)) = (polar(a), polar(b));
-    let turn = if c1 * c2 == 0.0 {
-        0.0
-    } else if (h2 - h1).abs() <= 180.0 {
-        h2 - h1
-    } else if h2 > h1 {
-        h2 - h1 - 360.0
-    } else {
-        h2 - h1 + 360.0
-    };
-    let (dl, dc) = (b[0] - a[0], c2 - c1);
-    let dh = 2.0 * (c1 * c2).sqrt() * (turn / 2.0).to_radians().sin();
-    let (l, c) = ((a[0] + b[0]) / 2.0, (c1 + c2) / 2.0);
-    let h = if c1 * c2 == 0.0 {
-        h1 + h2
-    } else if (h1 - h2).abs() <= 180.0 {
-        (h1 + h2) / 2.0
-    } else if h1 + h2 < 360.0 {
-        (h1 + h2 + 360.0) / 2.0
-    } else {
-        (h1 + h2 - 360.0) / 2.0
-    };
-    let cos = |degrees: f64| degrees.to_radians().cos();
-    let t = 1.0 - 0.17 * cos(h - 30.0) + 0.24 * cos(2.0 * h) + 0.32 * cos(3.0 * h + 6.0) - 0.20 * cos(4.0 * h - 63.0);
-    let rotation = 30.0 * (-((h - 275.0) / 25.0).powi(2)).exp();
-    let rc = 2.0 * (c.powi(7) / (c.powi(7) + 25f64.powi(7))).sqrt();
-    let sl = 1.0 + 0.015 * (l - 50.0).powi(2) / (20.0 + (l - 50.0).powi(2)).sqrt();
-    let (sc, sh) = (1.0 + 0.045 * c, 1.0 + 0.015 * c * t);
-    let rt = -(2.0 * rotation).to_radians().sin() * rc;
-    let (x, y, z) = (dl / sl, dc / sc, dh / sh);
-    (x * x + y * y + z * z + rt * y * z).sqrt()
-}
-
-#[test]
-fn delta_e_2000_gives_the_published_values() {
-    // Table 1 of the paper.
-    let pairs = [
-        ([50.0, 2.6772, -79.7751], [50.0, 0.0, -82.7485], 2.0425),
-        ([50.0, -1.3802, -84.2814], [50.0, 0.0, -82.7485], 1.0000),
-        ([50.0, 0.0, 0.0], [50.0, -1.0, 2.0], 2.3669),
-        ([50.0, 2.49, -0.001], [50.0, -2.49, 0.0009], 7.1792),
-        ([50.0, 2.49, -0.001], [50.0, -2.49, 0.0011], 7.2195),
-        ([50.0, -0.001, 2.49], [50.0, 0.0009, -2.49], 4.8045),
-        ([50.0, 2.5, 0.0], [73.0, 25.0, -18.0], 27.1492),
-        ([50.0, 2.5, 0.0], [58.0, 24.0, 15.0], 19.4535),
-        ([60.2574, -34.0099, 36.2677], [60.4626, -34.1751, 39.4387], 1.2644),
-        ([63.0109, -31.0961, -5.8663], [62.8187, -29.7946, -4.0864], 1.2630),
-        ([22.7233, 20.0904, -46.694], [23.0331, 14.973, -42.5619], 2.0373),
-        ([6.7747, -0.2908, -2.4247], [5.8714, -0.0985, -2.2286], 0.6377),
-        ([2.0776, 0.0795, -1.135], [0.9033, -0.0636, -0.5514], 0.9082),
-    ];
-    for (a, b, expected) in pairs {
-        assert!((delta_e_2000(a, b) - expected).abs() < 1e-4, "{a:?} {b:?}: {}", delta_e_2000(a, b));
-        assert!((delta_e_2000(b, a) - expected).abs() < 1e-4);
-    }
-}
 
 fn format(color: Color, depth: Depth) -> PixelFormat {
     PixelFormat::new(color, false, depth)
@@ -131,11 +64,7 @@ fn error_of(plan: &Plan, from: &Profile, to: &Profile, rendering: Rendering, cou
 }
 
 fn largest_allowed(plan: &Plan) -> f64 {
-    let tables = match (plan.source.color, plan.target.color) {
-        (Color::Cmyk, Color::Rgb) => tolerances::COLOR_LARGEST_CMYK_TO_RGB,
-        _ => tolerances::COLOR_LARGEST,
-    };
-    tables + if plan.target.depth == Depth::U8 { tolerances::COLOR_LARGEST_LEVEL_U8 } else { 0.0 }
+    tolerances::COLOR_LARGEST + if plan.target.depth == Depth::U8 { tolerances::COLOR_LARGEST_LEVEL_U8 } else { 0.0 }
 }
 
 /// Colours per case; `REPRISE_COLOR_SAMPLES` asks for more.
@@ -232,9 +161,9 @@ fn paper_becomes_white_and_grays_stay_gray() {
 
 #[test]
 fn alpha_passes_through_untouched() {
-    for color in [Color::Gray, Color::Rgb, Color::Cmyk] {
+    for color in [Color::Gray, Color::Rgb, Color::Cmyk, Color::Lab] {
         for depth in [Depth::U8, Depth::U16] {
-            let from = Profile::builtin(Builtin::assumed(color));
+            let from = Profile::assumed(color);
             let source = PixelFormat::new(color, true, depth);
             let image = noise(source, Size::new(61, 7), 3);
             for to in Builtin::ALL {
@@ -285,7 +214,7 @@ fn shaders_give_the_bits_of_the_cpu() {
         assert_same(&color::cpu::convert(plan, image, first_row), &got, what);
     };
     for source in PixelFormat::all() {
-        let from = Profile::builtin(Builtin::assumed(source.color));
+        let from = Profile::assumed(source.color);
         for to in [Builtin::AdobeRgb, Builtin::Gray, Builtin::Cmyk] {
             let to = Profile::builtin(to);
             let dither = to.color() == Color::Rgb && source.alpha;
@@ -296,6 +225,26 @@ fn shaders_give_the_bits_of_the_cpu() {
             same(&plan, &scene(source, Size::new(130, 90), 2), 0);
         }
     }
+}
+
+#[test]
+fn tables_go_to_the_device_once() {
+    // A device of its own, so that its counters are.
+    let Ok(gpu) = Gpu::open(Adapters::Any) else {
+        assert!(std::env::var_os("REQUIRE_GPU").is_none_or(|v| v != "1"), "REQUIRE_GPU=1 and there is no adapter");
+        println!("skipped: no adapter");
+        return;
+    };
+    let source = PixelFormat::new(Color::Cmyk, false, Depth::U8);
+    let (from, to) = (Profile::builtin(Builtin::Cmyk), Profile::builtin(Builtin::AdobeRgb));
+    let plan = Plan::new(source, from, to, Rendering::default(), false).unwrap();
+    let image = noise(source, Size::new(64, 8), 1);
+    let uploads = || {
+        let before = gpu.traffic().uploads;
+        color::gpu::convert(&gpu, &plan, &image, 0).unwrap();
+        gpu.traffic().uploads - before
+    };
+    assert_eq!([uploads(), uploads()], [3, 1], "pixels and two tables, then pixels alone");
 }
 
 #[test]
@@ -356,6 +305,7 @@ fn tagged_tiff(image: &Raster, icc: Option<&[u8]>) -> Vec<u8> {
         Color::Gray => (1, 1),
         Color::Rgb => (2, 3),
         Color::Cmyk => (5, 4),
+        Color::Lab => (9, 3),
     };
     let mut maker = TiffMaker::new(image.width, image.height).samples(photometric, 8, samples);
     if let Some(icc) = icc {
@@ -432,6 +382,102 @@ fn a_jpeg_keeps_its_coefficients_only_while_its_colours_stay() {
     let (pixels, icc) = opened(&folder.join("made.tif"));
     assert_eq!(pixels.format.color, Color::Gray);
     assert_eq!(icc.as_deref(), Some(Profile::builtin(Builtin::Gray).bytes()));
+}
+
+/// L*, a*, b* of what TIFF can say of them, by photometric interpretation and depth.
+fn lab_tiff(photometric: u16, bits: u16, colors: &[[f64; 3]]) -> Vec<u8> {
+    use crate::tiff_maker::TiffMaker;
+    let maker = TiffMaker::new(colors.len() as u32, 1).samples(photometric, bits, 3).short(259, 1);
+    let full = if bits == 8 { 255.0 } else { 65535.0 };
+    let unit = if bits == 8 { 1.0 } else { 256.0 };
+    let stored = colors.iter().flat_map(|&[l, a, b]| {
+        let l = match (photometric, bits) {
+            (9, 16) => l * 652.8,
+            _ => l / 100.0 * full,
+        };
+        // Signed, or from −128 on.
+        let chroma = |v: f64| if photometric == 8 { v * unit } else { (v + 128.0) * unit };
+        [l, chroma(a), chroma(b)].map(|v| v.round() as i32 as u16)
+    });
+    let stored: Vec<u16> = stored.collect();
+    if bits == 8 { maker.chunk(stored.iter().map(|v| *v as u8).collect::<Vec<_>>()) } else { maker.chunk16(&stored) }
+        .bytes()
+}
+
+#[test]
+fn lab_of_tiff_becomes_the_colours_it_means() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    // White, black, mid gray, and colours inside sRGB.
+    let colors = [
+        [100.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0],
+        [50.0, 0.0, 0.0],
+        [60.0, 40.0, 20.0],
+        [50.0, -10.0, -20.0],
+        [80.0, -12.0, 50.0],
+    ];
+    let srgb = Profile::builtin(Builtin::Srgb);
+    for (photometric, bits) in [(8, 8), (8, 16), (9, 8), (9, 16)] {
+        save(folder, "lab.tif", &lab_tiff(photometric, bits, &colors));
+        let printed = reprise(folder, &["convert", "lab.tif", "out.tif", "--overwrite"]).good();
+        assert!(printed.contains("from Lab to sRGB"), "{printed}");
+        let (pixels, icc) = opened(&folder.join("out.tif"));
+        assert_eq!(icc.as_deref(), Some(srgb.bytes()));
+        let made = Evaluator::to_lab(srgb, Intent::Relative).unwrap().evaluate(&unit(&pixels));
+        for (made, meant) in made.chunks_exact(3).zip(colors) {
+            let error = delta_e_2000([0, 1, 2].map(|i| f64::from(made[i])), meant);
+            assert!(error < 1.2, "photometric {photometric}, {bits} bits: {meant:?} became {made:?}");
+        }
+    }
+    let kept = reprise(folder, &["convert", "lab.tif", "out.tif", "--overwrite", "--maintain-pixel-type"]);
+    assert_eq!(kept.code, 0, "{}", kept.stderr);
+    assert!(kept.stderr.contains("Lab pixels cannot be kept"), "{}", kept.stderr);
+}
+
+#[test]
+fn the_companys_profiles_count_where_nothing_else_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let (cmyk, srgb, adobe) =
+        (Profile::builtin(Builtin::Cmyk), Profile::builtin(Builtin::Srgb), Profile::builtin(Builtin::AdobeRgb));
+    let (print, photo) = (scene(CMYK, Size::new(40, 30), 3), scene(RGB, Size::new(50, 20), 4));
+    save(folder, "in/1.tif", &tagged_tiff(&print, None));
+    save(folder, "in/2.tif", &tagged_tiff(&photo, None));
+    reprise(folder, &["init", "lib"]).good();
+    reprise(folder, &["ingest", "lib", "in"]).good();
+    for (name, value, why) in [
+        ("sourceProfileRgb", "icc|cmyk", "does not fit"),
+        ("outputProfile", "icc|rec709", "icc|adobe-rgb"),
+        ("sourceProfileGray", "a|1", "not an ICC profile"),
+    ] {
+        let refused = reprise(folder, &["settings", "lib", name, value]);
+        assert_eq!(refused.code, 2, "{name}");
+        assert!(refused.stderr.contains(why) && refused.stderr.contains(name), "{}", refused.stderr);
+    }
+    let run = |text: &str| {
+        job(folder, &["a|1", "a|2"], text);
+        let run = reprise(folder, &["run", "lib", "job.xml", "--no-report"]);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        let listed = reprise(folder, &["assets", "lib", "--json"]).good();
+        let path = |line: &str| {
+            let asset: serde_json::Value = serde_json::from_str(line).unwrap();
+            opened(Path::new(asset["derivative"]["path"].as_str().unwrap()))
+        };
+        listed.lines().map(path).collect::<Vec<_>>()
+    };
+    reprise(folder, &["settings", "lib", "sourceProfileRgb", "icc|adobe-rgb"]).good();
+    let files = run("");
+    assert!(files[1] == (photo.clone(), Some(adobe.bytes().to_vec())), "kept, and described by the company's profile");
+    let files = run(&options("Convert", ""));
+    assert_same(&expected(&photo, adobe, srgb), &files[1].0, "converted from the company's profile");
+    reprise(folder, &["settings", "lib", "outputProfile", "icc|adobe-rgb"]).good();
+    for files in [run(""), run(&options("Convert", ""))] {
+        assert_same(&expected(&print, cmyk, adobe), &files[0].0, "CMYK to the company's output");
+        assert_eq!(files[0].1.as_deref(), Some(adobe.bytes()));
+    }
+    let files = run(&options("Convert", "<outputProfileHandle>icc|srgb</outputProfileHandle>"));
+    assert_same(&expected(&print, cmyk, srgb), &files[0].0, "the job's own output counts first");
 }
 
 fn job(folder: &Path, handles: &[&str], options: &str) {

@@ -476,6 +476,7 @@ fn tiff_metadata_is_carried_byte_for_byte() {
             iptc: Some(records.clone()),
             resolution: Some(Resolution { x: 72.0, y: 144.0, unit: ResolutionUnit::Inch }),
             texts: BTreeMap::new(),
+            ..Metadata::default()
         };
         assert_eq!(info.metadata, expected, "big-endian {big_endian}");
         assert_eq!(info.warnings, [""; 0]);
@@ -519,6 +520,7 @@ fn own_pyramids_are_read_at_full_resolution() {
         iptc: Some(b"\x1c\x02\x78\0\x05words".to_vec()),
         resolution: Some(Resolution { x: 300.0, y: 300.0, unit: ResolutionUnit::Inch }),
         texts: BTreeMap::from([(270, b"a".to_vec()), (33432, b"one\0two".to_vec())]),
+        ..Metadata::default()
     };
     for format in PixelFormat::all() {
         for (compression, layout) in [
@@ -562,7 +564,7 @@ fn own_jpeg_pyramids_are_read_as_libjpeg_reads_them() {
 fn tiff_features_without_a_decoder_are_named_with_tag_and_value() {
     let gray = || TiffMaker::new(4, 1).samples(1, 8, 1).chunk([1, 2, 3, 4]);
     for (maker, parts) in [
-        (gray().samples(8, 8, 3), ["262", "8 (CIE L*a*b*)"]),
+        (gray().samples(10, 8, 3), ["262", "10 (ITU L*a*b*)"]),
         (gray().samples(32803, 8, 1), ["262", "32803"]),
         (gray().samples(6, 8, 3), ["262", "without JPEG"]),
         (gray().short(259, 2), ["259", "2 (modified Huffman"]),

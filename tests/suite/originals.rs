@@ -14,7 +14,7 @@ pub fn png(image: &Raster) -> Vec<u8> {
         (Color::Gray, true) => png::ColorType::GrayscaleAlpha,
         (Color::Rgb, false) => png::ColorType::Rgb,
         (Color::Rgb, true) => png::ColorType::Rgba,
-        (Color::Cmyk, _) => panic!("PNG has no CMYK"),
+        (Color::Cmyk | Color::Lab, _) => panic!("PNG has neither CMYK nor Lab"),
     });
     encoder.set_depth(if image.format.depth == Depth::U8 { png::BitDepth::Eight } else { png::BitDepth::Sixteen });
     encoder.set_compression(png::Compression::Fast);
@@ -39,6 +39,7 @@ pub fn tiff(image: &Raster) -> Vec<u8> {
         (Samples::U16(s), Color::Gray) => encoder.write_image::<c::Gray16>(w, h, s).unwrap(),
         (Samples::U16(s), Color::Rgb) => encoder.write_image::<c::RGB16>(w, h, s).unwrap(),
         (Samples::U16(s), Color::Cmyk) => encoder.write_image::<c::CMYK16>(w, h, s).unwrap(),
+        (_, Color::Lab) => panic!("this encoder writes no Lab"),
     }
     bytes.into_inner()
 }

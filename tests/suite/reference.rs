@@ -141,7 +141,7 @@ pub fn sharpen(parameters: &Unsharp, image: &Raster) -> (Planes, Vec<bool>) {
 fn luma(color: Color, planes: &[Vec<f64>]) -> Vec<f64> {
     let rec601 = |i: usize| 0.299 * planes[0][i] + 0.587 * planes[1][i] + 0.114 * planes[2][i];
     let value = |i: usize| match color {
-        Color::Gray => planes[0][i],
+        Color::Gray | Color::Lab => planes[0][i],
         Color::Rgb => rec601(i),
         Color::Cmyk => (rec601(i) + planes[3][i]) / 2.0,
     };

@@ -59,9 +59,6 @@ pub const COLOR_MEAN: f64 = 0.2;
 /// The largest ΔE2000 of a converted 16-bit colour: what the eye may just tell apart.
 pub const COLOR_LARGEST: f64 = 1.0;
 
-/// The same from CMYK to RGB: in a few of the darkest colours, where a gamma of 2.2 is steepest.
-pub const COLOR_LARGEST_CMYK_TO_RGB: f64 = 1.1;
-
 /// What rounding adds to that at 8 bits: one level of one component is a ΔE of up to 1.2 in the darkest
 /// colours of a gamma of 2.2, and two may go the other way.
 pub const COLOR_LARGEST_LEVEL_U8: f64 = 1.6;

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use crate::decode::io_error;
+use crate::decode::metadata::Field;
 use crate::error::{Error, Result, Stage};
 use crate::read_at::RangeReader;
 
@@ -42,7 +43,9 @@ pub(super) mod tag {
     pub const XMP: u16 = 700;
     pub const IPTC: u16 = 33723;
     pub const PHOTOSHOP: u16 = 34377;
+    pub const EXIF_DIRECTORY: u16 = 34665;
     pub const ICC: u16 = 34675;
+    pub const GPS_DIRECTORY: u16 = 34853;
 }
 
 /// Type and place of a tag's values.
@@ -81,6 +84,10 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u16, Entry)> {
+        self.entries.iter().map(|(tag, entry)| (*tag, *entry))
+    }
+
     pub(super) fn entry(&self, tag: u16) -> Option<Entry> {
         self.entries.get(&tag).copied()
     }
@@ -142,6 +149,16 @@ impl Container {
     /// The values of a tag as they stand in the file, whatever their type.
     pub(super) fn raw(&self, entry: Entry, tag: u16) -> Result<Vec<u8>> {
         self.read(entry.offset, entry.bytes(), &format!("TIFF tag {tag}"))
+    }
+
+    /// The same as a field to be carried; `None` for a type that EXIF lacks.
+    pub(super) fn field(&self, entry: Entry, tag: u16) -> Result<Option<Field>> {
+        let Some(word_bytes) = Field::word_bytes(entry.field_type) else { return Ok(None) };
+        let mut bytes = self.raw(entry, tag)?;
+        if self.big_endian {
+            bytes.chunks_exact_mut(word_bytes).for_each(<[u8]>::reverse);
+        }
+        Ok(Field::new(entry.field_type, bytes))
     }
 
     /// All values of an integer tag.

@@ -7,7 +7,7 @@ mod chunk;
 mod directory;
 mod pixels;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -18,7 +18,7 @@ use crate::pixel::{Color, Depth, PixelFormat, Raster};
 use self::chunk::{ChunkFormat, ChunkReader, Codec, STREAM_BUFFER_BYTES};
 use self::directory::{Container, Directory, tag};
 use self::pixels::{Alpha, Conversion, Photometric, RowReader, SampleFormat};
-use super::metadata::{TEXT_TAGS, within_limit};
+use super::metadata::{Field, TEXT_TAGS, is_carried, within_limit};
 use super::whole::copy_rows;
 use super::{
     ClippingPath, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, photoshop_irb,
@@ -276,9 +276,11 @@ impl Header {
             [first, ref rest @ ..] if rest.iter().all(|bits| *bits == first) => first,
             _ => return Err(unsupported("BitsPerSample", tag::BITS_PER_SAMPLE, format!("{bits:?}"))),
         };
+        let photometric = required("PhotometricInterpretation", tag::PHOTOMETRIC)?;
         let sample_formats = container.unsigned(directory, tag::SAMPLE_FORMAT)?.unwrap_or_default();
-        // 1 is unsigned, 4 undefined, which readers take as unsigned.
-        if let Some(format) = sample_formats.into_iter().find(|format| !matches!(format, 1 | 4)) {
+        // 1 is unsigned, 4 undefined, which readers take as unsigned. a* and b* are signed and may say so.
+        let known = |format: &u64| matches!(format, 1 | 4) || *format == 2 && photometric == 8;
+        if let Some(format) = sample_formats.into_iter().find(|format| !known(format)) {
             let name = match format {
                 2 => "2 (signed integers)",
                 3 => "3 (floating point)",
@@ -343,7 +345,7 @@ impl Header {
             bits: bits as u32,
             samples_per_pixel: samples_per_pixel as usize,
             planes,
-            photometric: required("PhotometricInterpretation", tag::PHOTOMETRIC)?,
+            photometric,
             codec,
             predicted,
             reversed_bits,
@@ -378,8 +380,8 @@ fn conversion(
         6 if header.codec == Codec::Jpeg => (Color::Rgb, 3, Photometric::YCbCr, depth),
         4 => return Err(unreadable("4 (transparency mask)")),
         6 => return Err(unreadable("6 (YCbCr) without JPEG compression")),
-        8 => return Err(unreadable("8 (CIE L*a*b*)")),
-        9 => return Err(unreadable("9 (ICC L*a*b*)")),
+        8 => (Color::Lab, 3, Photometric::CieLab, depth),
+        9 => (Color::Lab, 3, Photometric::IccLab, depth),
         10 => return Err(unreadable("10 (ITU L*a*b*)")),
         other => return Err(unreadable(&other.to_string())),
     };
@@ -392,7 +394,8 @@ fn conversion(
     // Samples that the tag leaves out are unspecified.
     let kinds = container.unsigned(directory, tag::EXTRA_SAMPLES)?.unwrap_or_default();
     let alpha = kinds.iter().take(extra).position(|kind| matches!(kind, 1 | 2)).and_then(|at| {
-        let alpha = Alpha { index: stored_colors + at, associated: kinds[at] == 1 };
+        // Lab cannot be premultiplied: a* and b* have no black to go to.
+        let alpha = Alpha { index: stored_colors + at, associated: kinds[at] == 1 && color != Color::Lab };
         (header.photometric != 3 || header.bits == 8).then_some(alpha)
     });
     let dropped = extra - usize::from(alpha.is_some());
@@ -589,6 +592,9 @@ fn metadata(
             Some((tag, text))
         })
         .collect();
+    let mut exif = fields(container, directory, tag::EXIF_DIRECTORY, "EXIF", limits, warnings);
+    exif.retain(|tag, _| is_carried(*tag));
+    let gps = fields(container, directory, tag::GPS_DIRECTORY, "GPS", limits, warnings);
     let mut rational = |tag| {
         container.rational(directory, tag).unwrap_or_else(|error| {
             warnings.push(format!("the resolution is ignored: {}", error.message));
@@ -603,5 +609,30 @@ fn metadata(
         };
         Resolution::new(x, y, unit)
     });
-    (Metadata { icc, xmp, iptc, resolution, texts }, clipping_path::find(&resources))
+    (Metadata { icc, xmp, iptc, resolution, texts, exif, gps }, clipping_path::find(&resources))
+}
+
+/// The fields of the directory that `pointer` leads to.
+fn fields(
+    container: &Container,
+    directory: &Directory,
+    pointer: u16,
+    what: &str,
+    limits: &Limits,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<u16, Field> {
+    let read = || -> Result<BTreeMap<u16, Field>> {
+        let Some(offset) = container.first(directory, pointer)? else { return Ok(BTreeMap::new()) };
+        let directory = container.directory(offset)?;
+        let bytes = directory.entries().map(|(_, entry)| entry.bytes()).fold(0, u64::saturating_add);
+        if bytes > limits.max_metadata_bytes {
+            return Err(malformed(format!("it has {bytes} bytes, more than {}", limits.max_metadata_bytes)));
+        }
+        let field = |(tag, entry)| Ok(container.field(entry, tag)?.map(|field| (tag, field)));
+        directory.entries().filter_map(|entry| field(entry).transpose()).collect()
+    };
+    read().unwrap_or_else(|error| {
+        warnings.push(format!("the {what} directory is dropped: {}", error.message));
+        BTreeMap::new()
+    })
 }

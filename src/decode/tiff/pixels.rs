@@ -158,6 +158,12 @@ pub(super) enum Photometric {
     Direct,
     WhiteIsZero,
     YCbCr,
+    /// L\* over the whole range, a\* and b\* signed; at 16 bits in units of 1/256 (TIFF 6.0, section 23; TIFF Technical
+    /// Note 4).
+    CieLab,
+    /// As ICC profiles of version 2 have it: at 8 bits what the pixel format holds, at 16 bits L\* 100 is 0xff00 and a\*,
+    /// b\* count 1/256 from −128 on.
+    IccLab,
     /// Red, green and blue of every index.
     Palette8(Vec<[u8; 3]>),
     Palette16(Vec<[u16; 3]>),
@@ -245,6 +251,19 @@ impl Conversion {
                 }
             }
             Photometric::YCbCr => out.chunks_exact_mut(channels).for_each(ycbcr_to_rgb),
+            Photometric::CieLab => {
+                for pixel in out.chunks_exact_mut(channels) {
+                    // The sign bit turned round adds 128.
+                    pixel[1..3]
+                        .iter_mut()
+                        .for_each(|v| *v = spread(T::from_u32(Into::<u32>::into(*v) ^ (T::MAX / 2 + 1))));
+                }
+            }
+            Photometric::IccLab => {
+                for pixel in out.chunks_exact_mut(channels) {
+                    pixel[..3].iter_mut().for_each(|v| *v = spread(*v));
+                }
+            }
             _ => {}
         }
     }
@@ -257,6 +276,12 @@ fn unassociate<T: Sample>(color: &mut [T], alpha: T) {
         // 65535 × 65535 + 32767 fits u32.
         *c = T::from_u32((value * T::MAX + alpha / 2).checked_div(alpha).unwrap_or(0).min(T::MAX));
     }
+}
+
+/// At 16 bits, from 0xff00 for 255 to 0xffff; at 8 bits nothing changes.
+fn spread<T: Sample>(value: T) -> T {
+    let value: u32 = value.into();
+    T::from_u32(if T::DEPTH == Depth::U16 { (value + ((value + 128) >> 8)).min(T::MAX) } else { value })
 }
 
 /// JFIF's matrix in 16-bit fixed point, rounded to nearest; JPEG chunks have 8 bits, so the products fit.

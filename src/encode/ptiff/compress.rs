@@ -167,6 +167,7 @@ impl Compressor {
                     Color::Gray => TileKind::Gray,
                     Color::Rgb => TileKind::Rgb { half_chroma: options.chroma == Chroma::Half },
                     Color::Cmyk => TileKind::Cmyk,
+                    Color::Lab => unreachable!("refused when the writer is created"),
                 };
                 Encoder::Jpeg(jpeg::TileEncoder::new(kind, shape.side, options.quality)?)
             }

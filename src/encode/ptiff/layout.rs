@@ -6,9 +6,11 @@
 //! level has the same size on paper. Without a resolution in the source the tags, which baseline TIFF requires, say
 //! "no unit, square pixels".
 
+use std::collections::BTreeMap;
+
 use super::tags::{self, photometric};
 use super::{BigTiff, Compression, Layout};
-use crate::decode::{Metadata, Resolution, ResolutionUnit};
+use crate::decode::{Field, Metadata, Resolution, ResolutionUnit};
 use crate::geometry::Size;
 use crate::pixel::{Color, PixelFormat};
 
@@ -81,13 +83,17 @@ enum Value<'a> {
     TileByteCounts,
     /// Offsets of the directories of all lower levels.
     SubIfds,
+    /// As it came.
+    Field(&'a Field),
+    /// Offset of this one of the directories behind those of the levels.
+    Directory(usize),
 }
 
 /// Sizes and places of everything for one offset width.
 struct Planner<'a> {
     contents: &'a Contents<'a>,
     big: bool,
-    /// Tags of each level, ascending.
+    /// Tags of each level, then of the directories of metadata; ascending.
     directories: Vec<Vec<(u16, Value<'a>)>>,
     directory_at: Vec<u64>,
     /// Where the tag data begins, after the last directory.
@@ -100,25 +106,28 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(contents: &'a Contents<'a>, big: bool) -> Self {
         let levels = contents.levels.len();
+        let of_metadata = metadata_directories(contents)
+            .into_iter()
+            .map(|(_, fields)| fields.iter().map(|(tag, field)| (*tag, Value::Field(field))).collect());
+        let directories: Vec<_> = (0..levels).map(|level| directory(contents, level)).chain(of_metadata).collect();
         let mut planner = Planner {
             contents,
             big,
-            directories: (0..levels).map(|level| directory(contents, level)).collect(),
-            directory_at: Vec::with_capacity(levels),
+            directory_at: Vec::with_capacity(directories.len()),
+            directories,
             tag_data_at: 0,
             tiles_at: vec![0; levels],
             end: if big { 16 } else { 8 },
         };
-        for level in 0..levels {
+        for index in 0..planner.directories.len() {
             planner.directory_at.push(planner.end);
-            let entries = planner.directories[level].len() as u64;
+            let entries = planner.directories[index].len() as u64;
             planner.end += if big { 8 + 20 * entries + 8 } else { 2 + 12 * entries + 4 };
         }
         planner.tag_data_at = planner.end;
-        for level in 0..levels {
-            for (_, value) in &planner.directories[level] {
-                planner.end += planner.bytes_outside(level, value);
-            }
+        for (index, directory) in planner.directories.iter().enumerate() {
+            let outside: u64 = directory.iter().map(|(_, value)| planner.bytes_outside(index, value)).sum();
+            planner.end += outside;
         }
         for level in (0..levels).rev() {
             planner.tiles_at[level] = planner.end;
@@ -142,6 +151,8 @@ impl<'a> Planner<'a> {
             }
             Value::TileByteCounts => (tags::LONG, self.contents.levels[level].byte_counts.len() as u64),
             Value::SubIfds => (offset(tags::IFD, tags::IFD8), self.contents.levels.len() as u64 - 1),
+            Value::Field(field) => (field.kind(), field.count() as u64),
+            Value::Directory(_) => (offset(tags::LONG, tags::LONG8), 1),
         }
     }
 
@@ -203,8 +214,8 @@ impl<'a> Planner<'a> {
             }
         }
         let next = match self.contents.layout {
-            Layout::Pages => self.directory_at.get(level + 1).copied().unwrap_or(0),
-            Layout::SubIfd => 0,
+            Layout::Pages if level + 1 < self.contents.levels.len() => self.directory_at[level + 1],
+            Layout::Pages | Layout::SubIfd => 0,
         };
         self.put_offset(head, next);
     }
@@ -230,7 +241,12 @@ impl<'a> Planner<'a> {
                 let counts = &self.contents.levels[level].byte_counts;
                 counts.iter().for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
             }
-            Value::SubIfds => self.directory_at[1..].iter().for_each(|&offset| self.put_offset(out, offset)),
+            Value::SubIfds => {
+                let lower = &self.directory_at[1..self.contents.levels.len()];
+                lower.iter().for_each(|&offset| self.put_offset(out, offset));
+            }
+            Value::Field(field) => out.extend_from_slice(field.bytes()),
+            Value::Directory(index) => self.put_offset(out, self.directory_at[self.contents.levels.len() + index]),
         }
     }
 
@@ -242,6 +258,14 @@ impl<'a> Planner<'a> {
             out.extend_from_slice(&(offset as u32).to_le_bytes());
         }
     }
+}
+
+/// Directories of metadata that are not empty, and the tags that point to them.
+fn metadata_directories<'a>(contents: &'a Contents<'_>) -> Vec<(u16, &'a BTreeMap<u16, Field>)> {
+    let Metadata { exif, gps, .. } = contents.metadata;
+    let mut directories = vec![(tags::EXIF_DIRECTORY, exif), (tags::GPS_DIRECTORY, gps)];
+    directories.retain(|(_, fields)| !fields.is_empty());
+    directories
 }
 
 /// Tags of one level, ascending.
@@ -258,6 +282,7 @@ fn directory<'a>(contents: &'a Contents<'a>, level: usize) -> Vec<(u16, Value<'a
         (Color::Rgb, Compression::Jpeg) => photometric::YCBCR,
         (Color::Rgb, _) => photometric::RGB,
         (Color::Cmyk, _) => photometric::SEPARATED,
+        (Color::Lab, _) => unreachable!("refused when the writer is created"),
     };
     let compression_code = tags::compression::code(compression).expect("the writer has resolved the compression");
 
@@ -322,6 +347,8 @@ fn directory<'a>(contents: &'a Contents<'a>, level: usize) -> Vec<(u16, Value<'a
             }
         }
         fields.extend(metadata.texts.iter().map(|(&tag, text)| (tag, Value::Ascii(text))));
+        let pointers = metadata_directories(contents).into_iter().enumerate();
+        fields.extend(pointers.map(|(index, (tag, _))| (tag, Value::Directory(index))));
         fields.sort_by_key(|(tag, _)| *tag);
     }
     fields

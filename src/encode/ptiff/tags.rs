@@ -28,7 +28,9 @@ pub const REFERENCE_BLACK_WHITE: u16 = 532;
 pub const XMP: u16 = 700;
 pub const IPTC: u16 = 33723;
 pub const PHOTOSHOP: u16 = 34377;
+pub const EXIF_DIRECTORY: u16 = 34665;
 pub const ICC: u16 = 34675;
+pub const GPS_DIRECTORY: u16 = 34853;
 
 /// The name of a tag as the TIFF specification writes it.
 pub fn name(tag: u16) -> &'static str {
@@ -61,7 +63,9 @@ pub fn name(tag: u16) -> &'static str {
         XMP => "XMP",
         IPTC => "IPTC",
         PHOTOSHOP => "Photoshop",
+        EXIF_DIRECTORY => "ExifIFD",
         ICC => "ICCProfile",
+        GPS_DIRECTORY => "GPSInfoIFD",
         _ => "private tag",
     }
 }

@@ -124,6 +124,9 @@ impl Writer {
         let subject = path.display().to_string();
         options.check().map_err(|e| e.of(&subject))?;
         check_levels(&pyramid.levels, options.tile).map_err(|e| e.of(&subject))?;
+        if pyramid.format.color == Color::Lab {
+            return Err(Error::misuse(Stage::Encode, "a pyramid holds gray, RGB or CMYK, not Lab").of(&subject));
+        }
         let (compression, _) = resolve(options.compression, pyramid.format, pyramid.came_as_jpeg);
         let shape = TileShape { side: options.tile, format: pyramid.format };
         let compressors = Compressors::new(compression, shape, options).map_err(|e| e.of(&subject))?;

@@ -10,17 +10,26 @@ pub fn convert(plan: &Plan, image: &Raster, first_row: u32) -> Raster {
     assert_eq!(image.format, plan.source, "rows of another format");
     let mut out = Raster::empty(plan.target, image.width);
     out.set_rows(image.height);
+    let strides = [plan.source, plan.target].map(|format| image.width as usize * format.channels());
     match (&image.samples, &mut out.samples) {
-        (Samples::U8(from), Samples::U8(to)) => convert_rows(plan, image.width, from, to, first_row),
-        (Samples::U16(from), Samples::U16(to)) => convert_rows(plan, image.width, from, to, first_row),
-        (Samples::U16(from), Samples::U8(to)) => convert_rows(plan, image.width, from, to, first_row),
+        (Samples::U8(from), Samples::U8(to)) => match plan.narrow.as_ref().and_then(|n| narrow_loop(plan, n)) {
+            Some(row) => {
+                let rows = from.par_chunks_exact(strides[0]).zip(to.par_chunks_exact_mut(strides[1]));
+                rows.for_each(|(from, to)| {
+                    row(from, to);
+                    copy_alpha(plan, from, to);
+                });
+            }
+            None => convert_rows(plan, strides, from, to, first_row),
+        },
+        (Samples::U16(from), Samples::U16(to)) => convert_rows(plan, strides, from, to, first_row),
+        (Samples::U16(from), Samples::U8(to)) => convert_rows(plan, strides, from, to, first_row),
         (Samples::U8(_), Samples::U16(_)) => unreachable!("no plan adds depth"),
     }
     out
 }
 
-fn convert_rows<S: Sample, T: Sample>(plan: &Plan, width: u32, from: &[S], to: &mut [T], first_row: u32) {
-    let strides = [plan.source, plan.target].map(|format| width as usize * format.channels());
+fn convert_rows<S: Sample, T: Sample>(plan: &Plan, strides: [usize; 2], from: &[S], to: &mut [T], first_row: u32) {
     let rows = from.par_chunks_exact(strides[0]).zip(to.par_chunks_exact_mut(strides[1]));
     rows.enumerate().for_each(|(index, (from, to))| {
         let y = first_row + index as u32;
@@ -28,17 +37,23 @@ fn convert_rows<S: Sample, T: Sample>(plan: &Plan, width: u32, from: &[S], to: &
             Stage::Matrix { rows, output, output_stride } => {
                 convert_row(plan, from, to, y, |light: &[u32; 3]| matrix(rows, output, *output_stride, light));
             }
-            Stage::Grid { strides, nodes, output, .. } if output.is_empty() => match plan.source.color.components() {
-                1 => convert_row(plan, from, to, y, |cells: &[u32; 1]| simplex(strides, nodes, cells)),
-                3 => convert_row(plan, from, to, y, |cells: &[u32; 3]| simplex(strides, nodes, cells)),
-                _ => convert_row(plan, from, to, y, |cells: &[u32; 4]| simplex(strides, nodes, cells)),
-            },
             Stage::Grid { strides, nodes, output, output_stride } => {
-                // Gray needs no output tables: its grid has a node for every value.
-                let curved = |values: [u32; 4]| curved(output, *output_stride, values);
+                let nodes = nodes.as_flattened();
+                let curved = |values: [u32; 4]| match output.is_empty() {
+                    true => values,
+                    false => through_output(output, *output_stride, values),
+                };
                 match plan.source.color.components() {
-                    3 => convert_row(plan, from, to, y, |cells: &[u32; 3]| curved(simplex(strides, nodes, cells))),
-                    _ => convert_row(plan, from, to, y, |cells: &[u32; 4]| curved(simplex(strides, nodes, cells))),
+                    1 => convert_row(plan, from, to, y, |&[entry]: &[u32; 1]| linear(nodes, entry)),
+                    3 => convert_row(plan, from, to, y, |entries: &[u32; 3]| {
+                        let places = std::array::from_fn(|c| Place::new(entries[c], strides[c]));
+                        curved(tetrahedral::<4>(nodes, places))
+                    }),
+                    _ => convert_row(plan, from, to, y, |entries: &[u32; 4]| {
+                        let cyan = Place::new(entries[0], strides[0]);
+                        let places = std::array::from_fn(|c| Place::new(entries[c + 1], strides[c + 1]));
+                        curved(between_tetrahedra(nodes, cyan, places))
+                    }),
                 }
             }
         }
@@ -85,7 +100,7 @@ fn matrix(rows: &[[i32; 3]; 3], output: &[u16], output_stride: u32, light: &[u32
     let mut wide = [0; 4];
     for (c, (wide, row)) in wide.iter_mut().zip(rows).enumerate() {
         let sum: i32 = row.iter().zip(light).map(|(m, l)| m * l.cast_signed()).sum();
-        let index = ((sum + (1 << 11)) >> 12).clamp(0, 1 << 16);
+        let index = ((sum + (1 << 11)) >> 12).clamp(0, 65535);
         *wide = output[c * output_stride as usize + index as usize].into();
     }
     wide
@@ -93,52 +108,210 @@ fn matrix(rows: &[[i32; 3]; 3], output: &[u16], output_stride: u32, light: &[u32
 
 /// Output tables lead to RGB.
 #[inline]
-fn curved(output: &[u16], output_stride: u32, values: [u32; 4]) -> [u32; 4] {
+fn through_output(output: &[u16], output_stride: u32, values: [u32; 4]) -> [u32; 4] {
     let at = |c: usize| u32::from(output[c * output_stride as usize + values[c] as usize]);
     [at(0), at(1), at(2), 0]
 }
 
-#[inline]
-fn simplex<const N: usize>(strides: &[u32; 4], nodes: &[[u16; 4]], entries: &[u32; N]) -> [u32; 4] {
-    let mut corner = 0;
-    // Position along the axis above, step along it below: one comparison sorts both.
-    let mut axes: [u32; N] = std::array::from_fn(|axis| {
-        corner += (entries[axis] >> 16) * strides[axis];
-        entries[axis] << 16 | strides[axis]
-    });
-    sort_falling(&mut axes);
-    let mut sums = [1 << 13; 4];
-    let mut add = |corner: u32, weight: u32| {
-        for (sum, value) in sums.iter_mut().zip(nodes[corner as usize]) {
-            *sum += weight * u32::from(value);
-        }
-    };
-    let mut before = 1 << 14;
-    for axis in axes {
-        let position = axis >> 16;
-        add(corner, before - position);
-        before = position;
-        corner += axis & 0xffff;
-    }
-    add(corner, before);
-    sums.map(|sum| sum >> 14)
+/// A pixel's place along one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Place {
+    /// Number of the cell's lowest node, as far as this axis determines it.
+    pub(super) node: u32,
+    /// Position in the cell above, nodes from one end of it to the other below: one comparison sorts both.
+    pub(super) step: u32,
 }
 
-#[inline]
-fn sort_falling<const N: usize>(axes: &mut [u32; N]) {
-    let mut order = |a: usize, b: usize| {
-        let (high, low) = (axes[a].max(axes[b]), axes[a].min(axes[b]));
-        (axes[a], axes[b]) = (high, low);
+impl Place {
+    #[inline(always)]
+    fn new(entry: u32, stride: u32) -> Self {
+        Place { node: (entry >> 16) * stride, step: entry << 16 | stride }
+    }
+}
+
+#[inline(always)]
+fn linear(nodes: &[u16], entry: u32) -> [u32; 4] {
+    let (at, position) = (4 * (entry >> 16) as usize, entry & 0xffff);
+    std::array::from_fn(|c| {
+        let ends = [nodes[at + c], nodes[at + 4 + c]].map(u32::from);
+        (ends[0] * ((1 << 14) - position) + ends[1] * position + (1 << 13)) >> 14
+    })
+}
+
+/// The four values of one node (`LANES` 4), or of two neighbours (8) for each.
+#[inline(always)]
+fn tetrahedral<const LANES: usize>(nodes: &[u16], places: [Place; 3]) -> [u32; LANES] {
+    let lowest = places[0].node + places[1].node + places[2].node;
+    let [a, b, c] = sorted_falling(places.map(|place| place.step));
+    let [first, second, third] = [a >> 16, b >> 16, c >> 16];
+    let at = |corner: u32| -> &[u16; LANES] {
+        nodes[4 * corner as usize..].first_chunk().expect("nodes go on to the last corner")
     };
-    if N == 3 {
-        order(0, 1);
-        order(1, 2);
-        order(0, 1);
-    } else if N == 4 {
-        order(0, 1);
-        order(2, 3);
-        order(0, 2);
-        order(1, 3);
-        order(1, 2);
+    let after = [a & 0xffff, (a & 0xffff) + (b & 0xffff), (a & 0xffff) + (b & 0xffff) + (c & 0xffff)];
+    let [n0, n1, n2, n3] = [at(lowest), at(lowest + after[0]), at(lowest + after[1]), at(lowest + after[2])];
+    let weights = [(1 << 14) - first, first - second, second - third, third];
+    let mut values = [0; LANES];
+    // No iterator adapters: like this the compiler makes one vector of the lanes.
+    for lane in 0..LANES {
+        let products = [
+            weights[0] * u32::from(n0[lane]),
+            weights[1] * u32::from(n1[lane]),
+            weights[2] * u32::from(n2[lane]),
+            weights[3] * u32::from(n3[lane]),
+        ];
+        values[lane] = (products[0] + products[1] + products[2] + products[3] + (1 << 13)) >> 14;
+    }
+    values
+}
+
+/// Linear along the first axis, whose nodes are neighbours.
+#[inline(always)]
+fn between_tetrahedra(nodes: &[u16], first: Place, places: [Place; 3]) -> [u32; 4] {
+    let ends = tetrahedral::<8>(&nodes[4 * first.node as usize..], places);
+    let position = first.step >> 16;
+    let mut values = [0; 4];
+    for c in 0..4 {
+        values[c] = (ends[c] * ((1 << 14) - position) + ends[c + 4] * position + (1 << 13)) >> 14;
+    }
+    values
+}
+
+#[inline(always)]
+pub(super) fn sorted_falling([a, b, c]: [u32; 3]) -> [u32; 3] {
+    let (a, b) = (a.max(b), a.min(b));
+    let (b, c) = (b.max(c), b.min(c));
+    [a.max(b), a.min(b), c]
+}
+
+/// Tables of the loop over 8-bit pixels: those of the plan, with what they lead to worked out as far as it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Narrow {
+    /// What each gray becomes.
+    Gray(Vec<[u8; 4]>),
+    Matrix {
+        /// Of each value of each component: its part of the sums.
+        products: Box<[[[i32; 4]; 256]; 3]>,
+        output: Vec<u8>,
+        output_stride: usize,
+    },
+    Grid {
+        /// Of each value of each component.
+        places: Box<[[Place; 256]; 4]>,
+        output: Vec<u8>,
+        output_stride: usize,
+    },
+}
+
+fn narrowed(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
+impl Narrow {
+    /// `None` for a plan of other pixels.
+    pub(super) fn new(plan: &Plan) -> Option<Self> {
+        if plan.dither || plan.source.depth != Depth::U8 {
+            return None;
+        }
+        let entry = |c: usize, value: usize| plan.input[c * plan.input_stride as usize + value];
+        let narrow_output = |output: &[u16]| output.iter().map(|value| narrowed(*value)).collect();
+        Some(match &plan.stage {
+            Stage::Matrix { rows, output, output_stride } => {
+                let mut products = Box::new([[[0; 4]; 256]; 3]);
+                for (c, table) in products.iter_mut().enumerate() {
+                    // The rounding is in the first.
+                    let rounding = if c == 0 { 1 << 11 } else { 0 };
+                    for (value, sums) in table.iter_mut().enumerate() {
+                        for (sum, row) in sums.iter_mut().zip(rows) {
+                            *sum = row[c] * entry(c, value).cast_signed() + rounding;
+                        }
+                    }
+                }
+                Narrow::Matrix { products, output: narrow_output(output), output_stride: *output_stride as usize }
+            }
+            Stage::Grid { nodes, .. } if plan.source.color.components() == 1 => {
+                let made = |value| linear(nodes.as_flattened(), entry(0, value)).map(|v| narrowed(v as u16));
+                Narrow::Gray((0..256).map(made).collect())
+            }
+            Stage::Grid { strides, output, output_stride, .. } => {
+                let mut places = Box::new([[Place::default(); 256]; 4]);
+                for (c, table) in places[..plan.source.color.components()].iter_mut().enumerate() {
+                    for (value, place) in table.iter_mut().enumerate() {
+                        *place = Place::new(entry(c, value), strides[c]);
+                    }
+                }
+                let output = match output.is_empty() {
+                    true => (0..=u16::MAX).map(narrowed).collect(),
+                    false => narrow_output(output),
+                };
+                Narrow::Grid { places, output, output_stride: *output_stride as usize }
+            }
+        })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        (match self {
+            Narrow::Gray(table) => size_of_val(&table[..]),
+            Narrow::Matrix { products, output, .. } => size_of_val(&**products) + output.len(),
+            Narrow::Grid { places, output, .. } => size_of_val(&**places) + output.len(),
+        }) as u64
+    }
+}
+
+type NarrowLoop<'a> = Box<dyn Fn(&[u8], &mut [u8]) + Sync + 'a>;
+
+/// A faster loop than that over samples of any depth, where there is one; with the same results. It leaves alpha out.
+fn narrow_loop<'a>(plan: &'a Plan, narrow: &'a Narrow) -> Option<NarrowLoop<'a>> {
+    if let Narrow::Gray(table) = narrow {
+        let [step_in, step_out] = [plan.source.channels(), plan.target.channels()];
+        let components = plan.target.color.components();
+        return Some(Box::new(move |from, to| {
+            for (from, to) in from.chunks_exact(step_in).zip(to.chunks_exact_mut(step_out)) {
+                to[..components].copy_from_slice(&table[usize::from(from[0])][..components]);
+            }
+        }));
+    }
+    #[cfg(target_arch = "x86_64")]
+    if super::avx2::available() {
+        return Some(Box::new(move |from, to| super::avx2::row(plan, narrow, from, to)));
+    }
+    None
+}
+
+fn copy_alpha(plan: &Plan, from: &[u8], to: &mut [u8]) {
+    let [step_in, step_out] = [plan.source.channels(), plan.target.channels()];
+    if plan.source.alpha {
+        for (from, to) in from.chunks_exact(step_in).zip(to.chunks_exact_mut(step_out)) {
+            to[step_out - 1] = from[step_in - 1];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Size;
+    use crate::ops::color::{Builtin, Profile, Rendering};
+    use crate::pixel::{Color, PixelFormat};
+
+    #[test]
+    fn loops_over_8_bits_give_what_the_general_loop_gives() {
+        for (color, alpha) in
+            [Color::Gray, Color::Rgb, Color::Cmyk, Color::Lab].into_iter().zip([true, false].repeat(2))
+        {
+            let format = PixelFormat::new(color, alpha, Depth::U8);
+            let mut image = Raster::zeroed(format, Size::new(257, 61));
+            let mut state = 1u32;
+            for sample in image.samples.as_bytes_mut() {
+                state = state.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+                // Ends and equal components more often than chance has them.
+                *sample = [(state >> 24) as u8, 0, 255, 128][(state >> 9) as usize % 4];
+            }
+            for to in Builtin::ALL {
+                let from = Profile::assumed(color);
+                let plan = Plan::new(format, from, Profile::builtin(to), Rendering::default(), false).unwrap();
+                let general = Plan { narrow: None, ..plan.clone() };
+                assert!(convert(&plan, &image, 0) == convert(&general, &image, 0), "{from} to {}", to.name());
+            }
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::manual_clamp, reason = "max and min turn the NaN of a hostile profile into 0, clamp keeps it")]
 
-use lcms2::{CIExyY, DisallowCache, Flags, PixelFormat as Encoding, ThreadContext, Transform};
+use lcms2::{DisallowCache, Flags, PixelFormat as Encoding, ThreadContext, Transform};
 
-use super::profile::Profile;
+use super::profile::{D50, Profile};
 use crate::error::{Error, Result, Stage};
 use crate::pixel::Color;
 
@@ -54,21 +54,29 @@ pub struct Evaluator {
     to_device: bool,
 }
 
-/// Values of one end: how many, and what the engine takes for full scale.
+/// Values of one end: how many, and what the engine takes for their 0 and 1.
 #[derive(Clone, Copy)]
 struct Scale {
     components: usize,
-    full: f32,
+    /// Of each component: the value of 0, and the distance from there to 1.
+    ranges: [(f32, f32); 4],
 }
 
 impl Scale {
+    fn even(components: usize, full: f32) -> Self {
+        Scale { components, ranges: [(0.0, full); 4] }
+    }
+
     fn of(color: Color) -> (Self, Encoding) {
-        let scale = |full| Scale { components: color.components(), full };
         match color {
-            Color::Gray => (scale(1.0), Encoding::GRAY_FLT),
-            Color::Rgb => (scale(1.0), Encoding::RGB_FLT),
+            Color::Gray => (Self::even(1, 1.0), Encoding::GRAY_FLT),
+            Color::Rgb => (Self::even(3, 1.0), Encoding::RGB_FLT),
             // Per cent of ink.
-            Color::Cmyk => (scale(100.0), Encoding::CMYK_FLT),
+            Color::Cmyk => (Self::even(4, 100.0), Encoding::CMYK_FLT),
+            Color::Lab => {
+                let ranges = [(0.0, 100.0), (-128.0, 255.0), (-128.0, 255.0), (0.0, 1.0)];
+                (Scale { components: 3, ranges }, Encoding::Lab_FLT)
+            }
         }
     }
 }
@@ -90,10 +98,10 @@ impl Evaluator {
     /// As [`new`](Self::new).
     pub fn to_lab(from: &Profile, intent: Intent) -> Result<Self> {
         let context = ThreadContext::new();
-        let lab = lcms2::Profile::new_lab4_context(&context, &CIExyY { x: 0.345_7, y: 0.358_5, Y: 1.0 })
+        let lab = lcms2::Profile::new_lab4_context(&context, &D50)
             .map_err(|_| Error::unsupported(Stage::Operate, "the colour engine cannot make a Lab profile"))?;
         let rendering = Rendering { intent, black_point_compensation: false };
-        Self::connect(&context, from, &lab, Scale { components: 3, full: 1.0 }, Encoding::Lab_FLT, rendering)
+        Self::connect(&context, from, &lab, Scale::even(3, 1.0), Encoding::Lab_FLT, rendering)
     }
 
     /// Device values to X, Y, Z (D50, white is Y = 1), as a target whose black is 0 would be given them.
@@ -103,7 +111,7 @@ impl Evaluator {
     pub(super) fn to_xyz(from: &Profile, rendering: Rendering) -> Result<Self> {
         let context = ThreadContext::new();
         let xyz = lcms2::Profile::new_xyz_context(&context);
-        Self::connect(&context, from, &xyz, Scale { components: 3, full: 1.0 }, Encoding::XYZ_FLT, rendering)
+        Self::connect(&context, from, &xyz, Scale::even(3, 1.0), Encoding::XYZ_FLT, rendering)
     }
 
     fn connect(
@@ -141,7 +149,9 @@ impl Evaluator {
     /// Converts colours: components 0–1, one colour after the other; Lab and XYZ in their own units. Device
     /// values that come out are clamped to 0–1.
     pub fn evaluate(&self, colors: &[f32]) -> Vec<f32> {
-        let scaled: Vec<f32> = colors.iter().map(|v| v * self.from.full).collect();
+        let scaled = |(value, (zero, range)): (&f32, &(f32, f32))| zero + value * range;
+        let color = |color| <[f32]>::iter(color).zip(&self.from.ranges).map(scaled);
+        let scaled: Vec<f32> = colors.chunks_exact(self.from.components).flat_map(color).collect();
         let mut out = vec![0f32; colors.len() / self.from.components * self.to.components];
         self.transform.transform_pixels(bytemuck::cast_slice(&scaled), bytemuck::cast_slice_mut(&mut out));
         for value in &mut out {
@@ -149,7 +159,8 @@ impl Evaluator {
                 // From a broken profile.
                 *value = 0.0;
             } else if self.to_device {
-                *value = (*value / self.to.full).clamp(0.0, 1.0);
+                // All components of gray, RGB and CMYK have the same range.
+                *value = (*value / self.to.ranges[0].1).clamp(0.0, 1.0);
             }
         }
         out

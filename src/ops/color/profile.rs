@@ -45,6 +45,7 @@ impl Description {
             b"GRAY" => Some(Color::Gray),
             b"RGB " => Some(Color::Rgb),
             b"CMYK" => Some(Color::Cmyk),
+            b"Lab " => Some(Color::Lab),
             _ => None,
         }
     }
@@ -108,7 +109,7 @@ impl fmt::Display for Profile {
 }
 
 impl Profile {
-    /// Reads a profile of gray, RGB or CMYK and lets the engine connect it to Lab.
+    /// Reads a profile of gray, RGB, CMYK or Lab and lets the engine connect it to Lab.
     ///
     /// # Errors
     /// `Malformed` for a broken one, `Unsupported` for one of another class or colour space.
@@ -120,7 +121,7 @@ impl Profile {
                 return Err(Error::unsupported(
                     Stage::Open,
                     format!(
-                        "the ICC profile is no input, display or output profile of gray, RGB or CMYK but {description}"
+                        "the ICC profile is no input, display or output profile of gray, RGB, CMYK or Lab but {description}"
                     ),
                 ));
             }
@@ -143,6 +144,23 @@ impl Profile {
         &ALL[builtin as usize]
     }
 
+    /// What pixels without a profile are taken to be in.
+    pub fn assumed(color: Color) -> &'static Profile {
+        static LAB: LazyLock<Profile> = LazyLock::new(|| {
+            let lab = lcms2::Profile::new_lab4_context(ThreadContext::new(), &D50).and_then(|lab| lab.icc());
+            let mut bytes = repeatable(lab.expect("the engine writes a few numbers"));
+            // The engine calls it abstract; it stands for a colour space here.
+            bytes[12..16].copy_from_slice(b"spac");
+            Profile::new(&bytes).expect("Lab is sound")
+        });
+        match color {
+            Color::Gray => Self::builtin(Builtin::Gray),
+            Color::Rgb => Self::builtin(Builtin::Srgb),
+            Color::Cmyk => Self::builtin(Builtin::Cmyk),
+            Color::Lab => &LAB,
+        }
+    }
+
     /// The whole profile as in its file.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -161,12 +179,23 @@ impl Profile {
     /// Whether colours can be converted to this profile.
     ///
     /// # Errors
-    /// `Unsupported` when it only leads from device to connection space.
+    /// `Unsupported` when it only leads from device to connection space, or to Lab, which no pyramid holds.
     pub fn check_output(&self) -> Result<()> {
-        let rendering = Rendering::default();
-        Evaluator::new(Profile::builtin(Builtin::Srgb), self, rendering).map(drop).map_err(|_| {
-            Error::unsupported(Stage::Open, format!("colours cannot be converted to this ICC profile ({self})"))
-        })
+        let connected = Evaluator::new(Profile::builtin(Builtin::Srgb), self, Rendering::default());
+        if self.color == Color::Lab || connected.is_err() {
+            let message = format!("colours cannot be converted to this ICC profile ({self})");
+            return Err(Error::unsupported(Stage::Open, message));
+        }
+        Ok(())
+    }
+
+    /// The bytes of a tag.
+    pub(super) fn tag(&self, signature: &[u8; 4]) -> Option<&[u8]> {
+        let count = u32::from_be_bytes(*self.bytes.get(HEADER_BYTES..)?.first_chunk()?) as usize;
+        let entries = self.bytes[HEADER_BYTES + 4..].as_chunks::<12>().0;
+        let entry = entries.iter().take(count).find(|entry| entry.starts_with(signature))?;
+        let number = |at: usize| u32::from_be_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]) as usize;
+        self.bytes.get(number(4)..)?.get(..number(8))
     }
 
     /// Opens it in the engine.
@@ -207,15 +236,6 @@ impl Builtin {
         Self::ALL.into_iter().find(|builtin| builtin.name() == name)
     }
 
-    /// What pixels without a profile are taken to be in.
-    pub const fn assumed(color: Color) -> Self {
-        match color {
-            Color::Gray => Builtin::Gray,
-            Color::Rgb => Builtin::Srgb,
-            Color::Cmyk => Builtin::Cmyk,
-        }
-    }
-
     fn bytes(self) -> Vec<u8> {
         let context = ThreadContext::new();
         let xyy = |x, y| CIExyY { x, y, Y: 1.0 };
@@ -238,14 +258,19 @@ impl Builtin {
                 let curve = ToneCurve::new(563.0 / 256.0);
                 lcms2::Profile::new_rgb_context(&context, &d65, &primaries(xyy(0.21, 0.71)), &[&curve, &curve, &curve])
             }
-            Builtin::Gray => lcms2::Profile::new_gray_context(&context, &xyy(0.3457, 0.3585), &ToneCurve::new(2.2)),
+            Builtin::Gray => lcms2::Profile::new_gray_context(&context, &D50, &ToneCurve::new(2.2)),
             Builtin::Cmyk => return include_bytes!("../../../profiles/coated-fogra39.icc").to_vec(),
         };
-        let mut bytes = made.and_then(|profile| profile.icc()).expect("the engine writes a few numbers");
-        // The engine puts in the present time; equal runs shall write equal files.
-        bytes[24..36].copy_from_slice(&[0x07, 0xe0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
-        bytes
+        repeatable(made.and_then(|profile| profile.icc()).expect("the engine writes a few numbers"))
     }
+}
+
+pub(super) const D50: CIExyY = CIExyY { x: 0.3457, y: 0.3585, Y: 1.0 };
+
+/// The engine puts the present time into profiles; equal runs shall write equal files.
+fn repeatable(mut profile: Vec<u8>) -> Vec<u8> {
+    profile[24..36].copy_from_slice(&[0x07, 0xe0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+    profile
 }
 
 #[cfg(test)]

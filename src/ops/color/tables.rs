@@ -3,22 +3,17 @@
 #![allow(clippy::manual_clamp, reason = "max and min turn the NaN of a hostile profile into 0, clamp keeps it")]
 
 use lcms2::{Tag, TagSignature, ThreadContext, ToneCurve};
+use rayon::prelude::*;
 
+use super::spacing::Axes;
 use super::{Evaluator, Intent, Plan, Profile, Rendering, Stage, target_format};
 use crate::error::Result;
 use crate::pixel::{Color, Depth, PixelFormat};
 
-/// Nodes along each axis of a grid of RGB …
-const SIDE_RGB: u32 = 49;
-/// … of CMYK, whose grid has one more axis …
-const SIDE_CMYK: u32 = 25;
-/// … and of 16-bit gray; 8-bit gray has a node for every value.
-const SIDE_GRAY: u32 = 4097;
-
 /// One in the Q14 positions of a grid.
 const ONE_Q14: u32 = 1 << 14;
-/// One in Q16 linear light.
-const ONE_Q16: u32 = 1 << 16;
+/// One in linear light.
+const WHITE: u32 = 65535;
 /// One in Q12 coefficients.
 const ONE_Q12: f64 = 4096.0;
 
@@ -46,7 +41,10 @@ pub fn plan(source: PixelFormat, from: &Profile, to: &Profile, rendering: Render
             *to = (from * 65535.0).round() as u16;
         }
     };
-    Ok(grid_plan(source, target, dither, from, &evaluator, plain))
+    let axes = Axes::new(source, from, rendering.intent, target.color == Color::Cmyk);
+    let (input, input_stride, strides, nodes) = grid(source, &axes, &evaluator, plain);
+    let stage = Stage::Grid { strides, nodes, output: Vec::new(), output_stride: 0 };
+    Ok(Plan::of_tables([source, target], dither, (input, input_stride), stage))
 }
 
 /// Values that a sample of `depth` can have, from 0 to 1.
@@ -55,62 +53,52 @@ fn levels(depth: Depth) -> impl Iterator<Item = f64> {
     (0..=max).map(move |s| f64::from(s) / f64::from(max))
 }
 
-/// A grid over the device values of `from`: `node` packs what `evaluator` gives at a node, per target component.
-fn grid_plan(
+/// A grid over `axes`: `node` packs what `evaluator` gives at a node, per target component.
+fn grid(
     source: PixelFormat,
-    target: PixelFormat,
-    dither: bool,
-    from: &Profile,
+    axes: &Axes,
     evaluator: &Evaluator,
-    node: impl Fn(&[f32], &mut [u16; 4]),
-) -> Plan {
-    // Node i of n stands at device value (i / (n − 1))^exponent along every axis.
-    let (side, exponent) = match source.color {
-        Color::Gray if source.depth == Depth::U8 => (256, 1.0),
-        Color::Gray => (SIDE_GRAY, 1.0),
-        Color::Rgb => (SIDE_RGB, spacing(from)),
-        Color::Cmyk => (SIDE_CMYK, 1.0),
-    };
-    let last_cell = side - 2;
-    let entry = |value: f64| {
-        let position = value.powf(1.0 / exponent) * f64::from(side - 1);
-        let cell = (position.floor() as u32).min(last_cell);
+    node: impl Fn(&[f32], &mut [u16; 4]) + Sync,
+) -> (Vec<u32>, u32, [u32; 4], Vec<[u16; 4]>) {
+    let (side, components) = (axes.side, source.color.components());
+    let entry = |place: f64| {
+        let position = place * f64::from(side - 1);
+        let cell = (position as u32).min(side - 2);
         let fraction = ((position - f64::from(cell)) * f64::from(ONE_Q14)).round() as u32;
         cell << 16 | fraction.min(ONE_Q14)
     };
-    let axes = source.color.components();
-    let at: Vec<f32> = (0..side).map(|i| (f64::from(i) / f64::from(side - 1)).powf(exponent) as f32).collect();
-    let mut strides = [0; 4];
-    for (axis, stride) in strides[..axes].iter_mut().rev().enumerate() {
-        *stride = side.pow(axis as u32);
-    }
-    let mut nodes = Vec::with_capacity(side.pow(axes as u32) as usize);
-    // One plane of the first axis at a time.
-    let plane = side.pow(axes as u32 - 1);
-    let mut colors = vec![0f32; plane as usize * axes];
-    for first in &at {
-        for (index, color) in colors.chunks_exact_mut(axes).enumerate() {
-            color[0] = *first;
-            for (value, stride) in color[1..].iter_mut().zip(&strides[1..]) {
-                *value = at[(index as u32 / stride % side) as usize];
+    let table = |axis: usize| {
+        let place = |value| axes.spacings[axis].place(value);
+        levels(source.depth).map(|value| entry(place(value))).collect()
+    };
+    let (input, input_stride) = joined((0..components).map(table).collect());
+
+    // Along the first of four axes nodes are neighbours: the loop reads both ends of a cell at once.
+    let strides = match components {
+        1 => [1, 0, 0, 0],
+        3 => [side.pow(2), side, 1, 0],
+        _ => [1, side, side.pow(2), side.pow(3)],
+    };
+    let values: Vec<Vec<f32>> = (0..components).map(|axis| axes.nodes(axis)).collect();
+    // One plane of the slowest axis at a time.
+    let plane = side.pow(components as u32 - 1);
+    let planes: Vec<Vec<[u16; 4]>> = (0..side)
+        .into_par_iter()
+        .map(|first| {
+            let mut colors = Vec::with_capacity(plane as usize * components);
+            for index in first * plane..(first + 1) * plane {
+                colors.extend((0..components).map(|axis| values[axis][(index / strides[axis] % side) as usize]));
             }
-        }
-        let values = evaluator.evaluate(&colors);
-        let components = values.len() / plane as usize;
-        nodes.extend(values.chunks_exact(components).map(|values| {
-            let mut packed = [0; 4];
-            node(values, &mut packed);
-            packed
-        }));
-    }
-    Plan {
-        source,
-        target,
-        dither,
-        input: levels(source.depth).map(entry).collect(),
-        input_stride: 0,
-        stage: Stage::Grid { strides, nodes, output: Vec::new(), output_stride: 0 },
-    }
+            let made = evaluator.evaluate(&colors);
+            let pack = |values: &[f32]| {
+                let mut packed = [0; 4];
+                node(values, &mut packed);
+                packed
+            };
+            made.chunks_exact(made.len() / plane as usize).map(pack).collect()
+        })
+        .collect();
+    (input, input_stride, strides, planes.concat())
 }
 
 /// A grid whose nodes hold lightness, and output tables behind it, where `to` is made of curves and a matrix.
@@ -150,26 +138,40 @@ fn curved_grid_plan(
     if !agrees(&ours, &colors, evaluator, to)? {
         return Ok(None);
     }
+    let black = source_black(from, rendering, &to_xyz)?;
     let node = |xyz: &[f32], node: &mut [u16; 4]| {
         for (to, light) in node.iter_mut().zip(linear(xyz)) {
-            let place = (lightness(light) - LEAST_LIGHTNESS) / (MOST_LIGHTNESS - LEAST_LIGHTNESS);
+            let lightness = lightness(black + (1.0 - black) * light);
+            let place = (lightness - LEAST_LIGHTNESS) / (MOST_LIGHTNESS - LEAST_LIGHTNESS);
             *to = (place.clamp(0.0, 1.0) * 65535.0).round() as u16;
         }
     };
-    let mut plan = grid_plan(source, target, dither, from, &to_xyz, node);
     let table = |curve: &ToneCurve| -> Vec<u16> {
         (0..=u16::MAX)
             .map(|value| {
                 let place = f64::from(value) / 65535.0;
                 let light = light(LEAST_LIGHTNESS + place * (MOST_LIGHTNESS - LEAST_LIGHTNESS));
-                (encoded(curve, light) * 65535.0).round() as u16
+                (encoded(curve, (light - black) / (1.0 - black)) * 65535.0).round() as u16
             })
             .collect()
     };
-    if let Stage::Grid { output, output_stride, .. } = &mut plan.stage {
-        (*output, *output_stride) = joined(curves.iter().map(table).collect());
-    }
-    Ok(Some(plan))
+    let (output, output_stride) = per_curve(to, &curves, table);
+    let axes = Axes::new(source, from, rendering.intent, false);
+    let (input, input_stride, strides, nodes) = grid(source, &axes, &to_xyz, node);
+    let stage = Stage::Grid { strides, nodes, output, output_stride };
+    Ok(Some(Plan::of_tables([source, target], dither, (input, input_stride), stage)))
+}
+
+/// Luminance that black-point compensation takes to 0; 0 without it.
+///
+/// Tables of profiles bend least in lightness, but in that of the paper before its black is taken away.
+fn source_black(from: &Profile, rendering: Rendering, compensated: &Evaluator) -> Result<f64> {
+    let plain = Evaluator::to_xyz(from, Rendering { black_point_compensation: false, ..rendering })?;
+    // The compensation is linear and keeps white, so that one other colour tells it.
+    let middle = vec![0.5; from.color().components()];
+    let [before, after] = [&plain, compensated].map(|evaluator| 1.0 - f64::from(evaluator.evaluate(&middle)[1]));
+    let black = 1.0 - before / after;
+    Ok(if black.is_finite() { black.clamp(0.0, 0.5) } else { 0.0 })
 }
 
 /// Range of lightness that nodes can hold: far enough beyond the gamut for the cells on its edge.
@@ -184,20 +186,6 @@ fn lightness(light: f64) -> f64 {
 /// The linear light of a lightness.
 fn light(lightness: f64) -> f64 {
     if lightness > 0.08 { ((lightness + 0.16) / 1.16).powi(3) } else { lightness * 27.0 / 243.89 }
-}
-
-/// The exponent that spaces the nodes of an RGB grid evenly to the eye. Profiles of linear light would have nearly
-/// all of their nodes in the highlights.
-fn spacing(from: &Profile) -> f64 {
-    let context = ThreadContext::new();
-    let gamma = from.open(&context).ok().and_then(|profile| match profile.read_tag(TagSignature::GreenTRCTag) {
-        Tag::ToneCurve(curve) => curve.estimated_gamma(1.0),
-        _ => None,
-    });
-    match gamma {
-        Some(gamma) if gamma > 0.1 && gamma < 1.6 => 2.2 / gamma,
-        _ => 1.0,
-    }
 }
 
 /// Curves and a matrix, where both profiles are made of them; `None` also for coefficients out of range.
@@ -218,7 +206,7 @@ fn matrix_plan(
     let matrix = match target.color {
         Color::Rgb => product(&inverse(&colorants(&output)?)?, &to_xyz).to_vec(),
         Color::Gray => vec![to_xyz[1]],
-        Color::Cmyk => return None,
+        Color::Cmyk | Color::Lab => return None,
     };
     let mut rows = [[0; 3]; 3];
     for (row, exact) in rows.iter_mut().zip(&matrix) {
@@ -230,7 +218,7 @@ fn matrix_plan(
         let Tag::ToneCurve(curve) = input.read_tag(signature) else { return None };
         linear.push(
             levels(source.depth)
-                .map(|value| (curve.eval(value as f32).clamp(0.0, 1.0) * ONE_Q16 as f32).round() as u32)
+                .map(|value| (curve.eval(value as f32).clamp(0.0, 1.0) * WHITE as f32).round() as u32)
                 .collect::<Vec<_>>(),
         );
     }
@@ -238,22 +226,18 @@ fn matrix_plan(
         Color::Gray => &[TagSignature::GrayTRCTag],
         _ => &CURVES,
     };
-    let mut encoded = Vec::new();
+    let mut back = Vec::new();
     for &signature in curves {
         let Tag::ToneCurve(curve) = output.read_tag(signature) else { return None };
-        let back = curve.reversed();
-        encoded.push(
-            (0..=ONE_Q16)
-                .map(|l| (back.eval(l as f32 / ONE_Q16 as f32).clamp(0.0, 1.0) * 65535.0).round() as u16)
-                .collect::<Vec<_>>(),
-        );
+        back.push(curve.reversed());
     }
-    let (input, input_stride) = joined(linear);
-    let (mut output, output_stride) = joined(encoded);
-    if output.len() % 2 == 1 {
-        output.push(0);
-    }
-    Some(Plan { source, target, dither, input, input_stride, stage: Stage::Matrix { rows, output, output_stride } })
+    let encoded = |back: &ToneCurve| {
+        let value = |light: u32| back.eval(light as f32 / WHITE as f32).clamp(0.0, 1.0);
+        (0..=WHITE).map(|light| (value(light) * 65535.0).round() as u16).collect()
+    };
+    let (output, output_stride) = per_curve(to, &back, encoded);
+    let stage = Stage::Matrix { rows, output, output_stride };
+    Some(Plan::of_tables([source, target], dither, joined(linear), stage))
 }
 
 /// Directions of use, as the engine numbers them.
@@ -265,6 +249,15 @@ const CURVES: [TagSignature; 3] = [TagSignature::RedTRCTag, TagSignature::GreenT
 /// Whether the engine uses the profile's curves and matrix for this intent.
 fn is_matrix(profile: &lcms2::Profile<ThreadContext>, intent: Intent, direction: u32) -> bool {
     profile.is_matrix_shaper() && !profile.is_clut(intent.into(), direction)
+}
+
+/// A table for each of the curves, all in one, and the distance between them: one table where `profile` has one curve for
+/// all of its components.
+fn per_curve(profile: &Profile, curves: &[ToneCurve], table: impl Fn(&ToneCurve) -> Vec<u16>) -> (Vec<u16>, u32) {
+    let tags = [b"rTRC", b"gTRC", b"bTRC"].map(|signature| profile.tag(signature));
+    let alike = tags[0].is_some() && tags.iter().all(|tag| *tag == tags[0]);
+    let distinct = if alike { 1 } else { curves.len() };
+    joined(curves[..distinct].iter().map(table).collect())
 }
 
 /// All tables in one, and the distance between them; equal tables are kept once.

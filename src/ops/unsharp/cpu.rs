@@ -147,8 +147,8 @@ fn sharpen_rows<S: Work>(plan: &Plan, format: PixelFormat, size: Size, samples: 
             (false, Color::Cmyk, _) => sharpen_luma::<S, 4>(&pixel, row, work, blurred, out),
             (false, ..) => sharpen_luma::<S, 3>(&pixel, row, work, blurred, out),
             (true, Color::Gray, _) => pixel.sharpen_with_alpha::<S, 2, 2>(row, work, blurred, out),
-            (true, Color::Rgb, false) => pixel.sharpen_with_alpha::<S, 4, 4>(row, work, blurred, out),
-            (true, Color::Rgb, true) => pixel.sharpen_with_alpha::<S, 4, 2>(row, work, blurred, out),
+            (true, Color::Rgb | Color::Lab, false) => pixel.sharpen_with_alpha::<S, 4, 4>(row, work, blurred, out),
+            (true, Color::Rgb | Color::Lab, true) => pixel.sharpen_with_alpha::<S, 4, 2>(row, work, blurred, out),
             (true, Color::Cmyk, false) => pixel.sharpen_with_alpha::<S, 5, 5>(row, work, blurred, out),
             (true, Color::Cmyk, true) => pixel.sharpen_with_alpha::<S, 5, 2>(row, work, blurred, out),
         }
@@ -363,6 +363,8 @@ fn luma<const C: usize>(color: Color, values: [u16; C]) -> u16 {
     match color {
         Color::Gray => values[0] as u16,
         Color::Rgb => rec601() as u16,
+        // L* comes first.
+        Color::Lab => values[0] as u16,
         Color::Cmyk => ((rec601() + values[3] + 1) >> 1) as u16,
     }
 }
