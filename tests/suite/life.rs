@@ -768,16 +768,17 @@ fn a_scheduler_finishes_what_the_one_before_did_not() {
 fn the_report_of_a_resumed_job_covers_all_its_runs() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
-    library(folder, &[(700, 700); 6]);
-    job(folder, "job.json", 6, "");
+    // More than lanes: some assets are not begun when the signal comes.
+    library(folder, &[(700, 700); 16]);
+    job(folder, "job.json", 16, "");
     let mut background = Background::start(folder, &["job.json", "--threads", "1"]);
     background.wait_for_line("ok");
     background.signal("INT");
     assert_eq!(background.end().0, Some(130));
     reprise(folder, &["run", "lib", "--resume", "--backend", "cpu"]).good();
     let page = fs::read_to_string(folder.join("lib/reports/j-1.html")).unwrap();
-    assert_eq!(page.matches("<article").count(), 6);
-    assert!(page.contains("<dt>Assets done</dt><dd>6<small>of 6"), "all of them are counted");
+    assert_eq!(page.matches("<article").count(), 16);
+    assert!(page.contains("<dt>Assets done</dt><dd>16<small>of 16"), "all of them are counted");
 }
 
 #[test]
