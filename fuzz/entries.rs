@@ -16,6 +16,7 @@ use reprise::ops::color::Profile;
 use reprise::pixel::Raster;
 use reprise::psd::Document;
 use reprise::psd::text::Text;
+use reprise::rip::{self, indesign};
 use reprise::{job, preset};
 
 /// Small, so that nothing that is allowed takes long.
@@ -101,6 +102,14 @@ pub fn pyramid(data: &[u8]) {
 pub fn profile(data: &[u8]) {
     if let Ok(profile) = Profile::new(data) {
         let _ = profile.check_output();
+    }
+}
+
+/// The pictures of pages in InDesign documents, INDD and IDML.
+pub fn indesign(data: &[u8]) {
+    let limits = rip::Limits { max_pages: 100, ..rip::Limits::default() };
+    if let Ok(previews) = indesign::read_previews(std::io::Cursor::new(data), &limits) {
+        assert!(previews.pages.keys().all(|page| (1..=100).contains(page)), "pages are bounded");
     }
 }
 

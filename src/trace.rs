@@ -1,18 +1,26 @@
-//! What every thread did when, as a file for trace viewers (Chrome trace event format, JSON array form).
+//! What every thread did when, as a file for trace viewers (Chrome trace event format, JSON array form), and how long
+//! each kind of work took as a whole.
 //!
-//! One trace per process, off until [`start`]. A span that is not recorded costs one load of an atomic.
+//! One trace per process. Both are off until [`start`] and [`add_up`]; a span costs one load of an atomic then.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 
-static ON: AtomicBool = AtomicBool::new(false);
+/// Spans go into the file.
+const RECORDING: u8 = 1;
+/// Spans are added up.
+const ADDING_UP: u8 = 2;
+
+static ON: AtomicU8 = AtomicU8::new(0);
+static TOTALS: Mutex<BTreeMap<&'static str, Duration>> = Mutex::new(BTreeMap::new());
 static TRACE: OnceLock<Mutex<Trace>> = OnceLock::new();
 
 struct Trace {
@@ -36,7 +44,7 @@ pub fn start(path: &Path) -> Result<()> {
     let file = File::create(path).map_err(|e| Error::io(Stage::Open, path, e))?;
     let trace = Trace { out: BufWriter::new(file), start: Instant::now(), failed: None, empty: true };
     TRACE.set(Mutex::new(trace)).map_err(|_| Error::misuse(Stage::Open, "a trace is being recorded already"))?;
-    ON.store(true, Ordering::Release);
+    ON.fetch_or(RECORDING, Ordering::Release);
     Ok(())
 }
 
@@ -46,12 +54,27 @@ pub fn start(path: &Path) -> Result<()> {
 /// `Io` when something could not be written.
 pub fn finish() -> Result<()> {
     let Some(mut trace) = trace() else { return Ok(()) };
-    ON.store(false, Ordering::Release);
+    ON.fetch_and(!RECORDING, Ordering::Release);
     let ended = if trace.empty { trace.out.write_all(b"[]\n") } else { trace.out.write_all(b"\n]\n") };
     match trace.failed.take().map_or(ended, Err).and_then(|()| trace.out.flush()) {
         Ok(()) => Ok(()),
         Err(e) => Err(Error::new(ErrorKind::Io, Stage::Encode, "the trace could not be written whole").caused_by(e)),
     }
+}
+
+/// Adds up the time of each kind of work, from nothing.
+pub fn add_up() {
+    TOTALS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    ON.fetch_or(ADDING_UP, Ordering::Release);
+}
+
+/// Time of each kind of work since [`add_up`], all threads together, the longest first. Waiting is no work.
+pub fn totals() -> Vec<(&'static str, Duration)> {
+    let totals = TOTALS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut totals: Vec<_> = totals.iter().map(|(name, time)| (*name, *time)).collect();
+    totals.retain(|(name, _)| !name.starts_with("wait"));
+    totals.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+    totals
 }
 
 /// Records from now until it is dropped, on the row of the current thread.
@@ -64,7 +87,7 @@ pub struct Span {
 
 /// A span of work called `name`.
 pub fn span(name: &'static str) -> Span {
-    Span { name, bytes: 0, start: ON.load(Ordering::Acquire).then(Instant::now) }
+    Span { name, bytes: 0, start: (ON.load(Ordering::Acquire) != 0).then(Instant::now) }
 }
 
 impl Span {
@@ -77,8 +100,12 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        let (Some(start), Some(mut trace)) = (self.start, trace()) else { return };
+        let Some(start) = self.start else { return };
         let end = Instant::now();
+        if ON.load(Ordering::Acquire) & ADDING_UP != 0 {
+            *TOTALS.lock().unwrap_or_else(PoisonError::into_inner).entry(self.name).or_default() += end - start;
+        }
+        let Some(mut trace) = trace() else { return };
         let thread = trace.thread();
         let at = start.saturating_duration_since(trace.start).as_nanos() as f64 / 1e3;
         let duration = end.duration_since(start).as_nanos() as f64 / 1e3;
@@ -91,7 +118,9 @@ impl Drop for Span {
 }
 
 fn trace() -> Option<MutexGuard<'static, Trace>> {
-    ON.load(Ordering::Acquire).then(|| TRACE.get())?.map(|trace| trace.lock().unwrap_or_else(PoisonError::into_inner))
+    (ON.load(Ordering::Acquire) & RECORDING != 0)
+        .then(|| TRACE.get())?
+        .map(|trace| trace.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl Trace {

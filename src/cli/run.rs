@@ -20,6 +20,7 @@ use reprise::engine::{publish, schedule};
 use reprise::error::{Error, ErrorKind, Result, Stage};
 use reprise::job::{self, Job, Start};
 use reprise::report::{self, ReportJob};
+use reprise::trace;
 use serde_json::json;
 
 use super::Verdict;
@@ -116,6 +117,7 @@ pub fn carry_out(
 ) -> Result<Verdict> {
     let options = RunOptions { resume, firing, ..run_options(kept, manner.fail_fast, manner.stop)? };
     let mut watcher = Watcher::new(manner.format, job.reprocess.assets.len());
+    trace::add_up();
     let done = reprocess::run(library, job, manner.context, &options, &mut |event| {
         if let Some(metrics) = &manner.metrics {
             metrics.on(&event);
@@ -371,6 +373,7 @@ fn write_report(
             false => summary.elapsed.as_secs_f64(),
         },
         backend: context.backend.to_string(),
+        stages: trace::totals().into_iter().map(|(name, time)| (name.to_string(), time.as_secs_f64())).collect(),
         messages,
     };
     let page = report::render(&report, &rows);

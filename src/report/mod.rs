@@ -30,6 +30,8 @@ pub struct ReportJob {
     pub seconds: f64,
     /// What computed, and why: `CPU, 8 threads: no hardware adapter`.
     pub backend: String,
+    /// Kinds of work with their time in seconds, all threads together, the longest first.
+    pub stages: Vec<(String, f64)>,
     /// Warnings and errors that concern the job, not one asset.
     pub messages: Vec<String>,
 }
@@ -194,7 +196,7 @@ fn write_page(page: &mut String, job: &ReportJob, assets: &[ReportAsset]) -> std
         }
         page.push_str("</div>\n");
     }
-    write_course(page, assets)?;
+    write_course(page, job, assets)?;
     page.push_str("<section class=\"cards\" aria-label=\"Before and after\">\n");
     let mut failed = 0;
     for (index, asset) in assets.iter().enumerate() {
@@ -355,7 +357,7 @@ fn write_figure(
 }
 
 /// How the run went: throughput over time, and what took how long.
-fn write_course(page: &mut String, assets: &[ReportAsset]) -> std::fmt::Result {
+fn write_course(page: &mut String, job: &ReportJob, assets: &[ReportAsset]) -> std::fmt::Result {
     let course = Course::of(assets);
     if course.seconds <= 0.0 {
         return Ok(());
@@ -395,7 +397,23 @@ fn write_course(page: &mut String, assets: &[ReportAsset]) -> std::fmt::Result {
         let comma = if place == 0 { "" } else { ", " };
         write!(page, "{comma}<bdi>{}</bdi> {}", Text(&asset.name), Duration(asset.seconds))?;
     }
-    page.push_str("</p></div>\n</section>\n");
+    page.push_str("</p>\n");
+    let all: f64 = job.stages.iter().map(|(_, seconds)| seconds).sum();
+    if all > 0.0 {
+        page.push_str("<table class=\"bars\">\n");
+        for (name, seconds) in &job.stages {
+            writeln!(
+                page,
+                "<tr><th scope=\"row\">{}</th><td></td><td class=\"number\">{}</td>\
+                 <td class=\"bar-cell\"><i style=\"width:{:.2}%\"></i></td></tr>",
+                Text(name),
+                Duration(*seconds),
+                100.0 * seconds / all,
+            )?;
+        }
+        page.push_str("</table>\n<p class=\"facts\">Time of images by stage in the last run of this job, all threads together.</p>\n");
+    }
+    page.push_str("</div>\n</section>\n");
     Ok(())
 }
 
@@ -594,6 +612,7 @@ mod tests {
             backend: evil.into(),
             messages: vec![evil.into()],
             seconds: f64::NAN,
+            stages: vec![(evil.into(), 1.0)],
         };
         let clean = render(&ReportJob::default(), &[]);
         let page = render(&job, &[hostile]);
@@ -733,6 +752,7 @@ mod tests {
             Some("a|5 broken-file.jpg: decode: the file ends in row 312 of 1200; restore the original".into());
         assets.push(failed);
         let job = ReportJob {
+            stages: vec![("decode".into(), 4.0), ("compress tile".into(), 9.0)],
             name: "Sharpen the autumn catalogue".into(),
             handle: "j|1".into(),
             description: Some("All sample originals: sharpened pyramids, stored crops kept.".into()),

@@ -66,3 +66,8 @@ fn profiles() {
 fn photoshop_documents() {
     run("psd", &["tests/data/psd"], entries::psd);
 }
+
+#[test]
+fn indesign_documents() {
+    run("indesign", &["tests/data/documents"], entries::indesign);
+}

@@ -779,6 +779,10 @@ fn the_report_of_a_resumed_job_covers_all_its_runs() {
     let page = fs::read_to_string(folder.join("lib/reports/j-1.html")).unwrap();
     assert_eq!(page.matches("<article").count(), 16);
     assert!(page.contains("<dt>Assets done</dt><dd>16<small>of 16"), "all of them are counted");
+    assert!(
+        ["decode", "compress tile", "flush file"].iter().all(|stage| page.contains(stage)),
+        "stages have their time"
+    );
 }
 
 #[test]
