@@ -12,7 +12,8 @@ use jiff::tz::TimeZone;
 use reprise::catalog::{Firing, Handle, Library, LogPage, Schedule, SetCandidate};
 use reprise::encode::ptiff;
 use reprise::engine::media::{self, Choice};
-use reprise::engine::reprocess::{self, Action, Event, Outcome, Planned, RunOptions, Summary};
+use reprise::engine::plan::{self, Action, Planned};
+use reprise::engine::reprocess::{self, Event, Outcome, RunOptions, Summary};
 use reprise::engine::resume::{self, Stored};
 use reprise::engine::sets::{AutoSets, PlannedSet};
 use reprise::engine::{self, Context, Conversion, Crop, Recipe};
@@ -250,22 +251,23 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
     }
     let auto_sets = AutoSets::of(library, job)?;
     let mut images = Vec::new();
-    for planned in reprocess::plan(library, job, options)? {
+    for planned in plan::plan(library, job, options)? {
         let planned = planned?;
         if let (Some(asset), Action::Convert { .. }) = (&planned.asset, &planned.action) {
             images.push(SetCandidate { handle: asset.handle.clone(), name: asset.name.clone() });
         }
-        let (word, text) = match (&planned.action, reprocess::rehearse(&planned)) {
+        let (word, text) = match (&planned.action, plan::rehearse(&planned)) {
             (Action::Convert { recipe, output, .. }, Ok(())) => {
                 ("convert", format!("{} → {}", steps(recipe), output.display()))
             }
             (Action::Convert { .. }, Err(error)) => ("fail", error.to_string()),
-            (Action::Rip(order), _) => ("rip", format!("{} → one image a page", steps(&order.recipe))),
+            (Action::Rip(order), _) => ("rip", format!("{} → one image a page", steps(&order.parts.recipe))),
             (Action::Encode(order), _) => ("encode", encodings(order)),
             (Action::Layers(_), Err(error)) => ("fail", error.to_string()),
             (Action::Layers(order), Ok(())) => {
-                let what = if order.only.is_some() { "this layer" } else { "merged image and one image a layer" };
-                ("layers", format!("{} → {what}", steps(&order.recipe)))
+                let what =
+                    if order.origin.only.is_some() { "this layer" } else { "merged image and one image a layer" };
+                ("layers", format!("{} → {what}", steps(&order.parts.recipe)))
             }
             (Action::Keep { reason, .. }, _) => ("keep", reason.clone()),
             (Action::Leave(reason), _) => ("leave", reason.clone()),
@@ -305,7 +307,7 @@ fn dry_run(library: &Library, job: &Job, options: &RunOptions, format: LogFormat
 
 /// What is made of a video, in words.
 fn encodings(order: &media::Order) -> String {
-    let thumbnail = order.thumbnail.as_ref().map(|thumbnail| format!("thumbnail: {}", steps(&thumbnail.recipe)));
+    let thumbnail = order.thumbnail.as_ref().map(|thumbnail| format!("thumbnail: {}", steps(&thumbnail.own.recipe)));
     let choices = order.choices.iter().map(|choice| match choice {
         Choice::Named(handle, _) => handle.to_string(),
         Choice::Adaptive => "the adaptive presets that fit".into(),
@@ -476,7 +478,7 @@ impl Watcher {
                     self.progress.complain(format_args!("warning: {handle} {name}: {warning}"));
                 }
                 for layer in &extracted.done {
-                    for warning in &layer.converted.warnings {
+                    for warning in &layer.image.converted.warnings {
                         let about = format_args!("warning: {handle} {name}, layer {:?}: {warning}", layer.name);
                         self.progress.complain(about);
                     }
@@ -551,7 +553,7 @@ fn as_json(planned: &Planned, outcome: &Outcome) -> serde_json::Value {
         Outcome::Layers(extracted) => json!({
             "event": if extracted.error().is_none() { "success" } else { "failure" },
             "assetHandle": handle, "assetName": name, "layerCount": extracted.wanted,
-            "layers": extracted.done.iter().map(|layer| layer.asset.handle.as_str()).collect::<Vec<_>>(),
+            "layers": extracted.done.iter().map(|layer| layer.image.asset.handle.as_str()).collect::<Vec<_>>(),
             "template": extracted.template.is_some(),
             "seconds": extracted.elapsed.as_secs_f64(), "warnings": extracted.warnings,
             "message": extracted.error().map(|error| error.to_string()),

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::pipeline::{self, Context, Converted, Recipe};
-use super::reprocess::{self, CropRule, Running};
-use super::retry;
+use super::derived::{self, End, Origin, OwnPyramid};
+use super::pipeline::{self, Context, Converted};
+use super::reprocess::Running;
+use super::{record, retry};
 use crate::catalog::{
-    Asset, AssetResult, DerivingEngine, Handle, Library, LogEntry, LogType, NewRendition, RenditionFile,
+    Asset, AssetResult, DerivingEngine, Handle, Library, LogEntry, LogType, NewRendition, Originator, RenditionFile,
     RenditionResult, TaskOutcome, VideoSet,
 };
 use crate::decode::{self, Kind};
@@ -33,25 +34,17 @@ pub enum Choice {
 /// One file that is going to be encoded, or have a thumbnail.
 #[derive(Debug)]
 pub struct Order {
-    pub original: Asset,
+    pub origin: Origin,
     pub choices: Vec<Choice>,
     pub thumbnail: Option<Thumbnail>,
     pub limits: media::Limits,
-    pub publish: Option<bool>,
-    /// Not just one of the renditions was asked for.
-    pub whole: bool,
-    /// The library's folder.
-    pub library: PathBuf,
 }
 
 /// A frame that becomes the file's own pyramid.
 #[derive(Debug)]
 pub struct Thumbnail {
     pub time_ms: Option<i64>,
-    pub recipe: Box<Recipe>,
-    pub output: PathBuf,
-    /// What the stored crop becomes.
-    pub crop: CropRule,
+    pub own: OwnPyramid,
 }
 
 /// What became of a file.
@@ -155,6 +148,16 @@ pub fn choice(library: &Library, handle: &str) -> Result<Choice> {
     Ok(Choice::Named(record.handle, preset::stored(&record.document)?))
 }
 
+/// What the rendition was made by before.
+///
+/// # Errors
+/// `Misuse` when that is no encoding preset any more.
+pub fn stored_choice(library: &Library, rendition: &Originator) -> Result<Choice> {
+    let preset = preset_of(&rendition.parameters)
+        .ok_or_else(|| Error::misuse(Stage::Catalog, "the preset of this rendition is not on record"))?;
+    choice(library, &preset)
+}
+
 /// Encodes a file and makes its thumbnail, as far as the order asks for either. What fails does not stop the rest.
 ///
 /// # Errors
@@ -162,11 +165,11 @@ pub fn choice(library: &Library, handle: &str) -> Result<Choice> {
 pub fn encode(order: &Order, context: &Context, running: &Running<'_>) -> Result<Encoded> {
     let start = Instant::now();
     let _slot = context.workers.slot();
-    let path = &order.original.path;
+    let path = &order.origin.asset.path;
     let source = media::probe(path, &order.limits).map_err(|e| e.of(path.display().to_string()))?;
     let mut work = Work {
         order,
-        library: Library::open(&order.library)?,
+        library: Library::open(&order.origin.library)?,
         encoded: Encoded {
             source,
             done: Vec::new(),
@@ -243,7 +246,7 @@ impl Work<'_> {
     }
 
     fn thumbnail(&mut self, thumbnail: &Thumbnail, context: &Context) -> Result<()> {
-        let path = &self.order.original.path;
+        let path = &self.order.origin.asset.path;
         if self.encoded.source.video.is_none() && !self.encoded.source.cover {
             self.encoded.warnings.push("generateThumbnail: the file is audio without a cover picture".into());
             return Ok(());
@@ -254,11 +257,10 @@ impl Work<'_> {
                 tempfile::NamedTempFile::new().map_err(|e| Error::io(Stage::Decode, std::env::temp_dir(), e))?;
             let frame = media::frame(path, &self.encoded.source, thumbnail.time_ms, picture.path(), limits)
                 .map_err(|e| e.of(path.display().to_string()))?;
-            if let Some(folder) = thumbnail.output.parent() {
-                fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
-            }
+            let OwnPyramid { recipe, output, .. } = &thumbnail.own;
+            derived::make_folder(output)?;
             let open = || decode::open(picture.path(), &context.limits);
-            let converted = pipeline::convert_rows(path, &open, &thumbnail.output, &thumbnail.recipe, context)?;
+            let converted = pipeline::convert_rows(path, &open, output, recipe, context)?;
             Ok((converted, frame.warning))
         };
         match make() {
@@ -275,10 +277,10 @@ impl Work<'_> {
     /// Encodes by one preset, beside the place where the rendition belongs, and puts it there when it is whole.
     fn rendition(&mut self, handle: &Handle, preset: &EncodingPreset, running: &Running<'_>) -> Result<Done> {
         let start = Instant::now();
-        let original = &self.order.original;
+        let original = &self.order.origin.asset;
         let asset = self.derive(handle, preset)?;
         let output = self.library.rendition_path(&asset, preset.container.name());
-        let folder = output.parent().unwrap_or(&self.order.library);
+        let folder = output.parent().unwrap_or(&self.order.origin.library);
         fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
         let unfinished = ptiff::temporary_in(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
         let (library, mut last) = (&mut self.library, Instant::now());
@@ -321,7 +323,7 @@ impl Work<'_> {
             handle: asset.handle.clone(),
             kind: if file.video_codec.is_some() { Kind::Video } else { Kind::Audio },
             file,
-            publish: self.order.publish,
+            publish: self.order.origin.publish,
             source_hash: original.hash,
         };
         Ok(Done { asset, preset: handle.clone(), output, result, elapsed: start.elapsed() })
@@ -332,18 +334,15 @@ impl Work<'_> {
         let new = NewRendition {
             preset: handle.clone(),
             container: preset.container.name(),
-            name: format!("{}{}", self.order.original.name, preset.suffix),
+            name: format!("{}{}", self.order.origin.asset.name, preset.suffix),
             parameters: format!(
                 r#"{{"preset":{},"settings":{}}}"#,
                 serde_json::json!(handle),
                 serde_json::json!(preset)
             ),
         };
-        let derived = self.library.derive_rendition(&self.order.original.handle, &new)?;
-        self.library.asset(&derived)?.ok_or_else(|| {
-            let message = "the asset of a rendition is gone; is another run using the library?";
-            Error::new(ErrorKind::Catalog, Stage::Catalog, message)
-        })
+        let handle = self.library.derive_rendition(&self.order.origin.asset.handle, &new)?;
+        derived::known(&self.library, &handle)
     }
 
     /// The adaptive set: what was made now and what is on record of the same original, from the lowest bit rate on.
@@ -360,7 +359,7 @@ impl Work<'_> {
             .map(|done| (done.result.file.bits_per_second, done.result.handle.clone()))
             .collect();
         let mut surplus = Vec::new();
-        for asset in self.library.derived(&self.order.original.handle, DerivingEngine::VideoEncode)? {
+        for asset in self.library.derived(&self.order.origin.asset.handle, DerivingEngine::VideoEncode)? {
             let Some(rendition) = asset.rendition.filter(|_| !made.contains(&asset.handle)) else { continue };
             if rendition.current && rendition.file.adaptive {
                 members.push((rendition.file.bits_per_second, asset.handle.clone()));
@@ -372,7 +371,7 @@ impl Work<'_> {
                 surplus.push(asset.handle.to_string());
             }
         }
-        if self.order.whole && !surplus.is_empty() && !self.encoded.stopped {
+        if self.order.origin.only.is_none() && !surplus.is_empty() && !self.encoded.stopped {
             let surplus = surplus.join(", ");
             self.encoded
                 .warnings
@@ -380,7 +379,7 @@ impl Work<'_> {
         }
         members.sort_by_key(|(rate, handle)| (*rate, handle.as_str().len(), handle.clone()));
         self.encoded.set = (!members.is_empty()).then(|| VideoSet {
-            name: format!("{}-AVS", self.order.original.name),
+            name: format!("{}-AVS", self.order.origin.asset.name),
             members: members.into_iter().map(|(_, handle)| handle).collect(),
         });
         Ok(())
@@ -388,7 +387,7 @@ impl Work<'_> {
 }
 
 /// The preset's handle in the parameters of a rendition.
-pub fn preset_of(parameters: &str) -> Option<String> {
+fn preset_of(parameters: &str) -> Option<String> {
     let parameters: serde_json::Value = serde_json::from_str(parameters).ok()?;
     Some(parameters.get("preset")?.as_str()?.to_owned())
 }
@@ -402,30 +401,27 @@ pub(super) fn result(encoded: &Encoded, order: &Order, begin: LogEntry, end: Log
     for (what, error) in &encoded.failed {
         entries.push(LogEntry::new(LogType::UploadError, format!("{what}: {error}")));
     }
-    let (log_type, outcome) = match (encoded.failed.is_empty(), encoded.stopped) {
-        (false, _) => (LogType::ReoptimizeFailure, TaskOutcome::Failure),
-        (true, true) => (LogType::FileCancel, TaskOutcome::Cancelled),
-        (true, false) => (LogType::ReoptimizeSuccess, TaskOutcome::Success),
-    };
-    let mut done =
-        LogEntry::new(log_type, encoded.error().map_or_else(|| encoded.to_string(), |error| error.to_string()));
-    for warning in &encoded.warnings {
-        done = done.with(LogType::UploadWarning, warning.clone());
+    let outcome = End {
+        error: encoded.error(),
+        stopped: encoded.stopped,
+        summary: encoded.to_string(),
+        warnings: &encoded.warnings,
+        replaced: encoded.done.iter().filter(|done| done.asset.rendition.is_some()).count(),
+        called: "renditions",
     }
-    entries.push(done);
-    let updated = encoded.done.iter().filter(|done| done.asset.rendition.is_some()).count();
-    if updated > 0 {
-        entries.push(LogEntry::new(LogType::FileUpdated, format!("{updated} renditions replace earlier ones")));
-    }
+    .write(&mut entries);
     entries.push(end);
-    let thumbnail = encoded.thumbnail.as_ref().zip(order.thumbnail.as_ref());
+    let own = match (&encoded.thumbnail, &order.thumbnail) {
+        (Some(converted), Some(Thumbnail { own, .. })) => {
+            record::own_result(converted, &order.origin.asset, own.crop, outcome, entries)
+        }
+        _ => AssetResult::without_change(outcome, entries),
+    };
     AssetResult {
-        publish: if outcome == TaskOutcome::Success { order.publish } else { None },
-        derivative: thumbnail.map(|(converted, _)| reprocess::new_derivative(converted, &order.original)),
-        crop: thumbnail.map(|(converted, wanted)| reprocess::crop_change(wanted.crop, converted)).unwrap_or_default(),
+        publish: if outcome == TaskOutcome::Success { order.origin.publish } else { None },
         renditions: encoded.done.iter().map(|done| done.result.clone()).collect(),
         video_set: encoded.set.clone(),
         unfinished: encoded.stopped,
-        ..AssetResult::without_change(outcome, entries)
+        ..own
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! `memory` admits assets by bytes, `backend` says what computes and why, `color` says what becomes of an image's
 //! colours, `pipeline` turns one original into one pyramid TIFF, whose rows `stream` moves, `batch` runs many of them in
-//! lanes, `clip` cuts out by clipping path, `reprocess` runs a job over a library, `ingest` takes originals in,
-//! `documents` makes images of pages, `photoshop` of layers, and `template` says how to put those together, `media`
+//! lanes, `clip` cuts out by clipping path, `reprocess` runs a job over a library: `plan` says what is done with each
+//! asset, `record` what is written down of it. `ingest` takes originals in,
+//! `documents` makes images of pages, `photoshop` of layers (`derived` is what these share), and `template` says how to put those together, `media`
 //! encodes video and audio, `sets` groups images into sets, `schedule` runs jobs at their times. `resume` goes on with
 //! jobs that were cut short, `check` compares catalog and files, `follow` does what is due when a job is done: `notice`
 //! and `mail` tell others, `publish` sends files out. `profiles` finds ICC profiles by their handles.
@@ -13,7 +14,7 @@ pub mod batch;
 pub mod check;
 mod clip;
 pub mod color;
-mod derived;
+pub mod derived;
 pub mod documents;
 mod follow;
 pub mod ingest;
@@ -24,8 +25,10 @@ pub mod notice;
 pub mod original;
 pub mod photoshop;
 pub mod pipeline;
+pub mod plan;
 pub mod profiles;
 pub mod publish;
+mod record;
 pub mod report;
 pub mod reprocess;
 pub mod resume;

@@ -10,20 +10,19 @@
 //! | clipping path | belongs to the merged image and cuts no layer |
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::derived;
-use super::pipeline::{self, Context, Converted, Recipe};
-use super::reprocess::{self, CropPlan, CropRule};
-use super::{retry, template};
+use super::derived::{self, End, Origin, OwnPyramid, PartImage, PartRecipe};
+use super::pipeline::{self, Context, Converted};
+use super::{record, template};
 use crate::catalog::{
-    Asset, AssetResult, DerivedResult, DerivingEngine, Handle, Library, LogEntry, LogType, NewDerived, Originator,
-    PageWord, PixelBox, TaskOutcome, Template, TemplateText,
+    Asset, AssetResult, DerivingEngine, Handle, Library, LogEntry, LogType, NewDerived, Originator, PageWord, PixelBox,
+    Template, TemplateText,
 };
 use crate::decode::{self, Kind, RowSource};
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -36,26 +35,12 @@ use crate::psd::{Bounds, Document, Layer};
 /// One document whose layers become assets.
 #[derive(Debug)]
 pub struct Order {
-    pub document: Asset,
-    /// Only the layer with this identity.
-    pub only: Option<u32>,
+    /// `only` is the identity of a layer.
+    pub origin: Origin,
     pub layers: LayerOptions,
-    /// Of the merged image, where it is wanted.
-    pub merged: Option<Merged>,
-    /// Of each layer, without a crop.
-    pub recipe: Recipe,
-    pub crop: CropPlan,
-    pub publish: Option<bool>,
-    /// The library's folder.
-    pub library: PathBuf,
-}
-
-/// What is done to the merged image.
-#[derive(Debug)]
-pub struct Merged {
-    pub recipe: Box<Recipe>,
-    pub output: PathBuf,
-    pub crop: CropRule,
+    /// The merged image, where it is wanted.
+    pub merged: Option<OwnPyramid>,
+    pub parts: PartRecipe,
 }
 
 /// What became of a document.
@@ -76,24 +61,18 @@ pub struct Extracted {
 /// One layer that was done.
 #[derive(Debug, Clone)]
 pub struct LayerDone {
-    /// From the bottom, from 1.
-    pub number: u32,
     /// As in the document.
     pub name: String,
-    pub asset: Asset,
-    pub output: PathBuf,
-    pub converted: Converted,
-    pub crop: CropRule,
+    pub image: PartImage,
     /// Its image before the crop, on the canvas.
     pub region: Bounds,
     pub text: Option<TemplateText>,
-    pub words: Vec<PageWord>,
 }
 
 impl Extracted {
     /// The merged image and those of the layers.
     pub fn images(&self) -> impl Iterator<Item = &Converted> {
-        self.merged.iter().chain(self.done.iter().map(|layer| &layer.converted))
+        self.merged.iter().chain(self.done.iter().map(|layer| &layer.image.converted))
     }
 
     /// Pixels of all images, before crops.
@@ -125,14 +104,11 @@ impl std::fmt::Display for Extracted {
     }
 }
 
-/// What `job` wants of the layers of `asset`, and which of them; `None` when only the merged image is wanted.
-pub fn wish(job: &ReprocessAssets, asset: &Asset) -> Option<(LayerOptions, Option<u32>)> {
+/// What `job` wants of the layers of `asset`, or of the layer that it is; `None` when only the merged image is wanted.
+pub fn wish(job: &ReprocessAssets, asset: &Asset) -> Option<LayerOptions> {
     let wanted = job.photoshop.filter(|options| options.process == PhotoshopProcess::MaintainLayers);
     let wanted = wanted.map(|options| options.layers);
-    match &asset.originator {
-        None => wanted.map(|layers| (layers, None)),
-        Some(layer) => Some((wanted.unwrap_or_else(|| stored_options(layer)), Some(layer.number))),
-    }
+    wanted.or_else(|| asset.originator.as_ref().map(stored_options))
 }
 
 /// What of the options does nothing.
@@ -202,18 +178,14 @@ fn read(path: &Path, limits: &Limits) -> Result<Document> {
 /// When the merged image or the layers as a whole cannot be read, and when the catalog or the disk fails.
 pub fn extract(order: &Order, context: &Context, stop: &AtomicBool) -> Result<Extracted> {
     let start = Instant::now();
-    let path = &order.document.path;
+    let path = &order.origin.asset.path;
     let merged = match &order.merged {
         None => None,
-        Some(Merged { recipe, output, .. }) => {
+        Some(OwnPyramid { recipe, output, .. }) => {
             for file in [Some(output), recipe.mask.as_ref()].into_iter().flatten() {
                 derived::make_folder(file)?;
             }
-            let (converted, overcome) =
-                retry::with_retries(&retry::PAUSES, stop, || pipeline::convert(path, output, recipe, context));
-            let mut converted = converted?;
-            converted.warnings.extend(overcome.iter().map(|error| format!("tried again after: {error}")));
-            Some(converted)
+            Some(derived::retrying(stop, || pipeline::convert(path, output, recipe, context))?)
         }
     };
     let named = |error: Error| error.of(path.display().to_string());
@@ -222,12 +194,13 @@ pub fn extract(order: &Order, context: &Context, stop: &AtomicBool) -> Result<Ex
     let work = Work {
         order,
         context,
+        stop,
         document: &document,
-        library: Mutex::new(Library::open(&order.library)?),
+        library: Mutex::new(Library::open(&order.origin.library)?),
         warnings: Mutex::new(Vec::new()),
     };
     let targets = work.targets(&tree)?;
-    if let Some(only) = order.only
+    if let Some(only) = order.origin.only
         && targets.is_empty()
     {
         let what = format!("the document has no layer {only} with pixels any more");
@@ -268,6 +241,7 @@ struct Target<'a> {
 struct Work<'a> {
     order: &'a Order,
     context: &'a Context,
+    stop: &'a AtomicBool,
     document: &'a Document,
     library: Mutex<Library>,
     warnings: Mutex<Vec<String>>,
@@ -276,7 +250,7 @@ struct Work<'a> {
 impl Work<'_> {
     /// The layers that are wanted and have pixels; the others are warned of.
     fn targets<'t>(&'t self, tree: &'t Tree) -> Result<Vec<Target<'t>>> {
-        let Order { document: asset, layers: options, only, .. } = self.order;
+        let Order { origin: Origin { asset, only, .. }, layers: options, .. } = self.order;
         let layers = self.document.layers.as_deref().unwrap_or_default();
         let identities = layers::identities(self.document, tree);
         let mut names = Names::new(options.naming, &asset.name);
@@ -331,7 +305,7 @@ impl Work<'_> {
 
     /// The asset of a layer: the one it has had, or a new one.
     fn derive(&self, layer: &Layer, number: u32, identity: u32, name: String) -> Result<Asset> {
-        let Order { document, layers: options, only, .. } = self.order;
+        let Order { origin: Origin { asset: document, only, .. }, layers: options, .. } = self.order;
         let new = NewDerived {
             engine: DerivingEngine::PhotoshopLayers,
             number: identity,
@@ -353,18 +327,16 @@ impl Work<'_> {
     }
 
     fn layer(&self, target: &Target) -> Result<LayerDone> {
-        let Order { document, layers: options, .. } = self.order;
-        let asset = &target.asset;
-        let (crop, rule) = self.order.crop.of(asset);
-        let recipe = Recipe { crop, ..self.order.recipe.clone() };
-        let output = self.library().derivative_path(asset);
-        derived::make_folder(&output)?;
+        let Order { origin, layers: options, parts, .. } = self.order;
+        let output = self.library().derivative_path(&target.asset);
         let limits = &self.context.limits;
         let open = || {
             let image = LayerImage::alone(self.document, target.node, target.base, target.region, limits)?;
             Ok(Box::new(image) as Box<dyn RowSource>)
         };
-        let mut converted = pipeline::convert_rows(&document.path, &open, &output, &recipe, self.context)?;
+        let part = (target.node.number, target.asset.clone(), output);
+        let mut image = parts.apply(part, &origin.asset.path, &open, self.context, self.stop)?;
+        let converted = &mut image.converted;
         converted.warnings.extend(layers::not_drawn(target.layer).map(|what| format!("this layer {what}")));
         let text = match target.layer.text.as_deref().filter(|_| options.extract_text).map(Text::read) {
             None => None,
@@ -377,23 +349,13 @@ impl Work<'_> {
         let place = PixelBox { left: 0, top: 0, right: converted.size.width, bottom: converted.size.height };
         // Where each word stands is not in the file; the layer as a whole is.
         let words = text.iter().flat_map(|text| text.text.split_whitespace());
-        let words = words.map(|word| PageWord { word: word.to_owned(), place }).collect();
-        Ok(LayerDone {
-            number: target.node.number,
-            name: target.layer.name.clone(),
-            asset: asset.clone(),
-            output,
-            converted,
-            crop: rule,
-            region: target.region,
-            text,
-            words,
-        })
+        image.words = words.map(|word| PageWord { word: word.to_owned(), place }).collect();
+        Ok(LayerDone { name: target.layer.name.clone(), image, region: target.region, text })
     }
 
     /// Template, surplus assets and the file beside the catalog.
     fn finish(&self, tree: &Tree, targets: &[Target], extracted: &mut Extracted) -> Result<()> {
-        let Order { document: asset, layers: options, only, .. } = self.order;
+        let Order { origin: Origin { asset, only, .. }, layers: options, .. } = self.order;
         if only.is_none() {
             let identities: Vec<u32> = targets.iter().map(|target| target.identity).collect();
             let surplus: Vec<String> = self
@@ -422,15 +384,15 @@ impl Work<'_> {
     }
 
     fn write_file(&self, extracted: &Extracted) -> Result<()> {
-        let Order { document, .. } = self.order;
-        let layers = extracted.done.iter().map(|layer| LayerEntry {
-            asset_handle: &layer.asset.handle,
-            name: &layer.asset.name,
-            layer: &layer.name,
-            number: layer.number,
-            width: layer.converted.size.width,
-            height: layer.converted.size.height,
-            words: &layer.words,
+        let document = &self.order.origin.asset;
+        let layers = extracted.done.iter().map(|LayerDone { name, image, .. }| LayerEntry {
+            asset_handle: &image.asset.handle,
+            name: &image.asset.name,
+            layer: name,
+            number: image.number,
+            width: image.converted.size.width,
+            height: image.converted.size.height,
+            words: &image.words,
         });
         let file = DocumentFile {
             asset_handle: &document.handle,
@@ -453,59 +415,40 @@ impl Work<'_> {
 
 /// What is recorded about a document.
 pub(super) fn result(extracted: &Extracted, order: &Order, begin: LogEntry, end: LogEntry) -> AssetResult {
-    let mut entries = Vec::new();
-    for layer in &extracted.done {
-        let text = format!("layer {} {:?}: {}", layer.number, layer.name, layer.converted);
-        let mut entry = LogEntry::new(LogType::FileProgress, text).about(&layer.asset);
-        for warning in &layer.converted.warnings {
-            entry = entry.with(LogType::UploadWarning, warning.clone());
-        }
-        entries.push(entry);
+    let Origin { asset, publish, .. } = &order.origin;
+    let mut entries = vec![begin];
+    if let Some(converted) = &extracted.merged {
+        let text = format!("merged image: {converted}");
+        entries.extend(record::own_entries(LogType::FileProgress, text, converted, asset));
     }
+    let layers = extracted.done.iter();
+    entries
+        .extend(layers.map(|LayerDone { name, image, .. }| image.entry(&format!("layer {} {name:?}", image.number))));
     for (name, error) in &extracted.failed {
         entries.push(LogEntry::new(LogType::UploadError, format!("layer {name:?}: {error}")));
     }
-    let (log_type, text, outcome) = match extracted.error() {
-        None => (LogType::ReoptimizeSuccess, extracted.to_string(), TaskOutcome::Success),
-        Some(error) => (LogType::ReoptimizeFailure, error.to_string(), TaskOutcome::Failure),
-    };
-    let mut done = LogEntry::new(log_type, text);
-    for warning in &extracted.warnings {
-        done = done.with(LogType::UploadWarning, warning.clone());
+    let outcome = End {
+        error: extracted.error(),
+        stopped: false,
+        summary: extracted.to_string(),
+        warnings: &extracted.warnings,
+        replaced: extracted.done.iter().filter(|layer| layer.image.asset.derivative.is_some()).count(),
+        called: "layer images",
     }
-    entries.push(done);
-    let updated = extracted.done.iter().filter(|layer| layer.asset.derivative.is_some()).count();
-    if updated > 0 {
-        entries.push(LogEntry::new(LogType::FileUpdated, format!("{updated} layer images replace earlier ones")));
-    }
-    let mut result = match (&extracted.merged, &order.merged) {
+    .write(&mut entries);
+    entries.push(end);
+    let own = match (&extracted.merged, &order.merged) {
         (Some(converted), Some(merged)) => {
-            reprocess::converted_result(converted, &order.document, merged.crop, order.publish, begin, end)
+            let own = record::own_result(converted, asset, merged.crop, outcome, entries);
+            AssetResult { publish: *publish, ..own }
         }
-        _ => AssetResult::without_change(outcome, vec![begin, end]),
+        _ => AssetResult::without_change(outcome, entries),
     };
-    // The document succeeds or fails as a whole, once.
-    for entry in result.entries.iter_mut().filter(|entry| entry.log_type == LogType::ReoptimizeSuccess) {
-        entry.log_type = LogType::FileProgress;
-        entry.message.insert_str(0, "merged image: ");
+    AssetResult {
+        derived: extracted.done.iter().map(|layer| layer.image.result(&order.origin)).collect(),
+        template: extracted.template.clone(),
+        ..own
     }
-    let before_end = result.entries.len() - 1;
-    result.entries.splice(before_end..before_end, entries);
-    result.outcome = outcome;
-    result.derived = extracted
-        .done
-        .iter()
-        .map(|layer| DerivedResult {
-            handle: layer.asset.handle.clone(),
-            derivative: reprocess::new_derivative(&layer.converted, &order.document),
-            crop: reprocess::crop_change(layer.crop, &layer.converted),
-            publish: order.publish,
-            words: layer.words.clone(),
-            image_maps: Vec::new(),
-        })
-        .collect();
-    result.template.clone_from(&extracted.template);
-    result
 }
 
 /// What is written beside the catalog about a document.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::color::{ColorCache, ColorPolicy, Conversion};
 use super::photoshop;
 use super::pipeline::{Context, Converted};
-use super::reprocess::{Action, Outcome, Planned};
+use super::plan::{Action, Planned};
+use super::reprocess::Outcome;
 use crate::catalog::{Asset, Handle, Library};
 use crate::decode::{self, RowSource, SourceInfo};
 use crate::encode::ptiff;
@@ -81,8 +82,8 @@ pub(super) fn record(planned: &Planned, outcome: &Outcome) -> Option<String> {
             if let (Some(thumbnail), Action::Encode(order)) = (&encoded.thumbnail, &planned.action)
                 && let Some(wanted) = &order.thumbnail
             {
-                complete(&mut row, thumbnail, &wanted.output);
-                pictures = Some((order.original.path.clone(), wanted.output.clone()));
+                complete(&mut row, thumbnail, &wanted.own.output);
+                pictures = Some((order.origin.asset.path.clone(), wanted.own.output.clone()));
             }
             row.seconds = encoded.elapsed.as_secs_f64();
             row.warnings.clone_from(&encoded.warnings);
@@ -97,7 +98,7 @@ pub(super) fn record(planned: &Planned, outcome: &Outcome) -> Option<String> {
                 complete(&mut row, merged, output);
                 pictures = asset.map(|a| (a.path.clone(), output.to_path_buf()));
             } else if let Some(layer) = extracted.done.first() {
-                complete(&mut row, &layer.converted, &layer.output);
+                complete(&mut row, &layer.image.converted, &layer.image.output);
             }
             row.seconds = extracted.elapsed.as_secs_f64();
             row.warnings.extend(extracted.warnings.iter().cloned());

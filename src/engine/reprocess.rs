@@ -1,33 +1,27 @@
 //! A ReprocessAssetsJob over a library: plan each asset, convert it, record what became of it.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::color::{ColorPolicy, Conversion};
-use super::documents::{self, Drawing, Order, Ripped, Wish};
+use super::documents::{self, Ripped};
 use super::follow::{self, FollowOn};
 use super::original::check_unchanged;
-use super::photoshop::{self, Extracted, Merged};
+use super::photoshop::{self, Extracted};
 use super::pipeline::{self, Context, Converted, Recipe};
+use super::plan::{Action, Planned, plan_asset, publish_mark};
+use super::record::Recorder;
 use super::sets::AutoSets;
-use super::{batch, media, profiles, publish, report, resume, retry};
+use super::{batch, derived, media, profiles, publish, resume};
 use crate::catalog::{
-    Asset, AssetResult, Crop as StoredCrop, CropChange, CropOrigin, DerivedResult, Due, Firing, Handle, JobLog,
-    JobRecord, Library, LogEntry, LogPage, LogType, NewDerivative, NewMask, RunLock, Settings, Severity, TaskOutcome,
+    Due, Firing, Handle, JobLog, JobRecord, Library, LogEntry, LogPage, LogType, RunLock, Settings, Severity,
 };
-use crate::decode::Kind;
-use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::job::{self, Job, ReprocessAssets};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::{self, Job};
 use crate::ops::color::Profile;
 use crate::rip;
-
-/// Results are recorded together: one transaction for so many assets …
-const COMMIT_ASSETS: usize = 64;
-/// … or for so much time, whichever comes first.
-const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What a run adds to the job document.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +48,7 @@ pub struct RunOptions {
 
 impl RunOptions {
     /// With what the job says about colours and encodings.
-    fn for_job(&self, library: &Library, settings: &Settings, job: &Job) -> Result<Self> {
+    pub(super) fn for_job(&self, library: &Library, settings: &Settings, job: &Job) -> Result<Self> {
         let conversion = match &job.reprocess.color_management {
             None => Conversion::UntaggedCmyk,
             Some(options) => match options.conversion {
@@ -76,86 +70,6 @@ impl RunOptions {
         let encodings = media::choices(library, &job.reprocess)?;
         Ok(RunOptions { recipe: Recipe { color, ..self.recipe.clone() }, encodings, ..self.clone() })
     }
-}
-
-/// What is going to be done with one asset.
-#[derive(Debug)]
-pub struct Planned {
-    pub handle: Handle,
-    /// `None` when the handle names no asset.
-    pub asset: Option<Asset>,
-    pub action: Action,
-}
-
-impl Planned {
-    /// The file that is going to be written, if one is.
-    pub fn output(&self) -> Option<&Path> {
-        match &self.action {
-            Action::Convert { output, .. } => Some(output),
-            Action::Layers(order) => order.merged.as_ref().map(|merged| merged.output.as_path()),
-            Action::Rip(_) | Action::Encode(_) | Action::Keep { .. } | Action::Leave(_) | Action::Fail(_) => None,
-        }
-    }
-}
-
-#[derive(Debug)]
-pub enum Action {
-    Convert {
-        recipe: Box<Recipe>,
-        output: PathBuf,
-        /// What the stored crop becomes once the asset is done.
-        crop: CropRule,
-        /// The publish mark once the asset is done; `None` leaves it.
-        publish: Option<bool>,
-        /// The original is a document, and this is how its first page is drawn; `None` for images.
-        page: Option<Drawing>,
-    },
-    /// Pages of a document become assets.
-    Rip(Box<Order>),
-    /// Renditions and a thumbnail of video or audio.
-    Encode(Box<media::Order>),
-    /// Layers of a Photoshop document become assets.
-    Layers(Box<photoshop::Order>),
-    /// The job asks for nothing to be made of it; the reason.
-    Keep { reason: String, publish: Option<bool> },
-    /// The asset stays as it is; the reason.
-    Leave(String),
-    /// The asset cannot be worked on.
-    Fail(Error),
-}
-
-/// What a job says about crops; what comes of it depends on the crop stored for each asset.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CropPlan {
-    crop: Option<job::Crop>,
-    preserve: bool,
-}
-
-impl CropPlan {
-    /// The crop for `asset`, and what its stored one becomes.
-    pub fn of(&self, asset: &Asset) -> (Option<pipeline::Crop>, CropRule) {
-        match self.crop {
-            Some(job::Crop::Manual(insets)) if !insets.is_zero() => {
-                (Some(pipeline::Crop::Insets(insets)), CropRule::Replace(CropOrigin::Manual))
-            }
-            Some(job::Crop::Auto(background)) => {
-                (Some(pipeline::Crop::Auto(background)), CropRule::Replace(CropOrigin::Automatic))
-            }
-            _ if self.preserve => (asset.crop.map(|crop| pipeline::Crop::Insets(crop.insets)), CropRule::Keep),
-            _ => (None, CropRule::Drop),
-        }
-    }
-}
-
-/// What the stored crop becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CropRule {
-    /// It was applied and stays, or there is none.
-    Keep,
-    /// The job's own crop replaces it.
-    Replace(CropOrigin),
-    /// It is dropped.
-    Drop,
 }
 
 /// What became of one asset.
@@ -266,21 +180,6 @@ impl Summary {
     }
 }
 
-/// What would be done with every asset of `job`, in its order. Reads headers, writes nothing.
-///
-/// # Errors
-/// `Catalog` when the catalog cannot be read, `Misuse` when a profile of the job is none; what is wrong with one
-/// asset is that asset's [`Action::Fail`].
-pub fn plan<'a>(
-    library: &'a Library,
-    job: &'a Job,
-    options: &RunOptions,
-) -> Result<impl ExactSizeIterator<Item = Result<Planned>> + 'a> {
-    let settings = library.settings()?;
-    let options = options.for_job(library, &settings, job)?;
-    Ok(job.reprocess.assets.iter().map(move |handle| plan_asset(library, &job.reprocess, &settings, &options, handle)))
-}
-
 /// Runs `job` over `library` and returns when every asset is done and recorded.
 ///
 /// # Errors
@@ -347,7 +246,7 @@ pub fn run(
     let halt = AtomicBool::new(false);
     let running = Running { job: &handle, stop: &options.stop };
     let mut unfinished = 0;
-    let mut recorder = Recorder { library, job: &handle, pending: Vec::new(), last: Instant::now() };
+    let mut recorder = Recorder::new(library, &handle);
     let mut fatal = None;
     let publish = publish_mark(&job.reprocess, &settings);
     let planned = assets.iter().map(move |asset| {
@@ -526,215 +425,22 @@ fn closing_entry(log: &JobLog, not_started: usize) -> LogEntry {
     LogEntry::new(LogType::EndReoptimize, message)
 }
 
-fn plan_asset(
-    library: &Library,
-    job: &ReprocessAssets,
-    settings: &Settings,
-    options: &RunOptions,
-    handle: &str,
-) -> Result<Planned> {
-    let handle = Handle::from(handle);
-    let Some(asset) = library.asset(&handle)? else {
-        let error = Error::misuse(Stage::Catalog, "no asset has this handle; `reprise assets` lists those that exist");
-        return Ok(Planned { action: Action::Fail(error.of(handle.as_str())), handle, asset: None });
-    };
-    let action = match documents::wish(job, asset.kind) {
-        Some(wish) => document_action(library, job, settings, options, &asset, wish)?,
-        None if asset.kind == Kind::Photoshop => photoshop_action(library, job, settings, options, &asset)?,
-        None if asset.kind.is_raster() => convert_action(library, job, settings, options, &asset),
-        None if matches!(asset.kind, Kind::Video | Kind::Audio) => {
-            media_action(library, job, settings, options, &asset)?
-        }
-        None => Action::Leave(format!(
-            "{} files cannot be reprocessed by this version; the asset is left as it is",
-            asset.kind.name()
-        )),
-    };
-    Ok(Planned { handle, asset: Some(asset), action })
-}
-
-fn document_action(
-    library: &Library,
-    job: &ReprocessAssets,
-    settings: &Settings,
-    options: &RunOptions,
-    asset: &Asset,
-    wish: Wish,
-) -> Result<Action> {
-    if let Err(error) = check_unchanged(asset) {
-        return Ok(Action::Fail(error));
-    }
-    let publish = publish_mark(job, settings);
-    let recipe = |drawing: &documents::Drawing| Recipe {
-        clip_path: job.create_mask,
-        knockout: job.knockout,
-        unsharp: job.unsharp,
-        color: drawing.color_policy(&options.recipe.color),
-        ..options.recipe.clone()
-    };
-    let crop = CropPlan { crop: job.crop, preserve: job.preserve_crop };
-    let (drawing, extras) = match wish {
-        Wish::Keep => {
-            let reason = format!("process is None for {} files: kept as it is, nothing was ripped", asset.kind);
-            return Ok(Action::Keep { reason, publish });
-        }
-        // The preview of a page is the page.
-        Wish::Preview(drawing) if asset.originator.is_none() => {
-            let (crop, rule) = crop.of(asset);
-            return Ok(Action::Convert {
-                recipe: Box::new(Recipe { crop, ..recipe(&drawing) }),
-                output: library.derivative_path(asset),
-                crop: rule,
-                publish,
-                page: Some(drawing),
-            });
-        }
-        Wish::Preview(drawing) => (drawing, documents::Extras::default()),
-        Wish::Pages(drawing, extras) => (drawing, extras),
-    };
-    let (document, only) = match &asset.originator {
-        None => (asset.clone(), None),
-        Some(originator) => match library.asset(&originator.handle)? {
-            Some(document) => (document, Some(originator.number)),
-            None => return Ok(Action::Fail(Error::misuse(Stage::Catalog, "the document of this page is gone"))),
-        },
-    };
-    let recipe = recipe(&drawing);
-    Ok(Action::Rip(Box::new(Order {
-        document,
-        only,
-        drawing,
-        extras,
-        limits: options.documents.clone(),
-        recipe,
-        crop,
-        publish,
-        library: library.dir().to_owned(),
-    })))
-}
-
-fn media_action(
-    library: &Library,
-    job: &ReprocessAssets,
-    settings: &Settings,
-    options: &RunOptions,
-    asset: &Asset,
-) -> Result<Action> {
-    let (original, choices) = match &asset.originator {
-        None => (asset.clone(), options.encodings.clone()),
-        // A rendition is made anew by its own preset.
-        Some(originator) => match (library.asset(&originator.handle)?, media::preset_of(&originator.parameters)) {
-            (Some(original), Some(preset)) => match media::choice(library, &preset) {
-                Ok(choice) => (original, vec![choice]),
-                Err(error) => return Ok(Action::Fail(error)),
-            },
-            _ => return Ok(Action::Fail(Error::misuse(Stage::Catalog, "the original of this rendition is gone"))),
-        },
-    };
-    let whole = asset.originator.is_none();
-    let wanted = job.media.as_ref().filter(|options| whole && options.generate_thumbnail);
-    let publish = publish_mark(job, settings);
-    if choices.is_empty() && wanted.is_none() {
-        let reason = "mediaOptions name neither presets nor a thumbnail: kept as it is".to_owned();
-        return Ok(Action::Keep { reason, publish });
-    }
-    let thumbnail = match (wanted, convert_action(library, job, settings, options, &original)) {
-        (_, Action::Fail(error)) => return Ok(Action::Fail(error)),
-        (Some(wanted), Action::Convert { recipe, output, crop, .. }) => {
-            Some(media::Thumbnail { time_ms: wanted.thumbnail_time_ms, recipe, output, crop })
-        }
-        _ => None,
-    };
-    let limits = options.media.clone();
-    let library = library.dir().to_owned();
-    Ok(Action::Encode(Box::new(media::Order { original, choices, thumbnail, limits, publish, whole, library })))
-}
-
-/// The publish mark once an asset is done; `None` leaves it.
-fn publish_mark(job: &ReprocessAssets, settings: &Settings) -> Option<bool> {
-    let preserve = job.preserve_publish_state.unwrap_or(settings.retain_publish_state);
-    if preserve { None } else { job.ready_for_publish }
-}
-
-/// The merged image, its layers, or one of them.
-fn photoshop_action(
-    library: &Library,
-    job: &ReprocessAssets,
-    settings: &Settings,
-    options: &RunOptions,
-    asset: &Asset,
-) -> Result<Action> {
-    let action = convert_action(library, job, settings, options, asset);
-    let (Some((layers, only)), Action::Convert { recipe, output, crop, publish, .. }) =
-        (photoshop::wish(job, asset), &action)
-    else {
-        return Ok(action);
-    };
-    let (document, merged) = match &asset.originator {
-        None => (asset.clone(), Some(Merged { recipe: recipe.clone(), output: output.clone(), crop: *crop })),
-        Some(originator) => match library.asset(&originator.handle)? {
-            Some(document) => (document, None),
-            None => return Ok(Action::Fail(Error::misuse(Stage::Catalog, "the document of this layer is gone"))),
-        },
-    };
-    // The path cuts the merged image out.
-    let recipe = Recipe { clip_path: false, mask: None, crop: None, ..(**recipe).clone() };
-    Ok(Action::Layers(Box::new(photoshop::Order {
-        document,
-        only,
-        layers,
-        merged,
-        recipe,
-        crop: CropPlan { crop: job.crop, preserve: job.preserve_crop },
-        publish: *publish,
-        library: library.dir().to_owned(),
-    })))
-}
-
-fn convert_action(
-    library: &Library,
-    job: &ReprocessAssets,
-    settings: &Settings,
-    options: &RunOptions,
-    asset: &Asset,
-) -> Action {
-    if let Err(error) = check_unchanged(asset) {
-        return Action::Fail(error);
-    }
-    let (crop, rule) = CropPlan { crop: job.crop, preserve: job.preserve_crop }.of(asset);
-    let recipe = Recipe {
-        clip_path: job.create_mask,
-        mask: job.create_mask.then(|| library.mask_path(asset)),
-        knockout: job.knockout,
-        crop,
-        unsharp: job.unsharp,
-        ..options.recipe.clone()
-    };
-    Action::Convert {
-        recipe: Box::new(recipe),
-        output: library.derivative_path(asset),
-        crop: rule,
-        publish: publish_mark(job, settings),
-        page: None,
-    }
-}
-
 fn work(planned: &Planned, limits: &rip::Limits, context: &Context, running: &Running<'_>) -> Result<Outcome> {
     let (asset, recipe, output, page) = match (&planned.asset, &planned.action) {
         (Some(asset), Action::Convert { recipe, output, page, .. }) => (asset, recipe, output, page),
         (_, Action::Rip(order)) => {
             let ripped = documents::rip(order, context, running)?;
-            check_unchanged(&order.document)?;
+            check_unchanged(&order.origin.asset)?;
             return Ok(Outcome::Ripped(Box::new(ripped)));
         }
         (_, Action::Encode(order)) => {
             let encoded = media::encode(order, context, running)?;
-            check_unchanged(&order.original)?;
+            check_unchanged(&order.origin.asset)?;
             return Ok(Outcome::Encoded(Box::new(encoded)));
         }
         (_, Action::Layers(order)) => {
             let extracted = photoshop::extract(order, context, running.stop)?;
-            check_unchanged(&order.document)?;
+            check_unchanged(&order.origin.asset)?;
             return Ok(Outcome::Layers(Box::new(extracted)));
         }
         (_, Action::Keep { reason, .. }) => return Ok(Outcome::Kept(reason.clone())),
@@ -742,177 +448,16 @@ fn work(planned: &Planned, limits: &rip::Limits, context: &Context, running: &Ru
         (_, Action::Fail(error)) => return Err(error.clone()),
         (None, Action::Convert { .. }) => unreachable!("only known assets are converted"),
     };
-    for folder in [Some(output), recipe.mask.as_ref()].into_iter().flatten().filter_map(|file| file.parent()) {
-        std::fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
+    for file in [Some(output), recipe.mask.as_ref()].into_iter().flatten() {
+        derived::make_folder(file)?;
     }
-    let (converted, overcome) = retry::with_retries(&retry::PAUSES, running.stop, || match page {
+    let converted = derived::retrying(running.stop, || match page {
         Some(drawing) => documents::preview(asset, drawing, limits, output, recipe, context),
         None => pipeline::convert(&asset.path, output, recipe, context),
-    });
-    let mut converted = converted?;
-    converted.warnings.extend(overcome.iter().map(|error| format!("tried again after: {error}")));
+    })?;
     // What was read has to be what the catalog describes; the pipeline saw only that it did not change meanwhile.
     check_unchanged(asset)?;
     Ok(Outcome::Converted(Box::new(converted)))
-}
-
-/// Collects results and records them together.
-struct Recorder<'a> {
-    library: &'a mut Library,
-    job: &'a Handle,
-    pending: Vec<(Handle, AssetResult)>,
-    last: Instant,
-}
-
-impl Recorder<'_> {
-    fn add(&mut self, planned: &Planned, outcome: &Outcome) -> Result<()> {
-        let result = AssetResult { report: report::record(planned, outcome), ..asset_result(planned, outcome) };
-        self.pending.push((planned.handle.clone(), result));
-        if self.pending.len() >= COMMIT_ASSETS || self.last.elapsed() >= COMMIT_INTERVAL {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.last = Instant::now();
-        let pending = std::mem::take(&mut self.pending);
-        if pending.is_empty() { Ok(()) } else { self.library.finish_assets(self.job, &pending) }
-    }
-}
-
-fn asset_result(planned: &Planned, outcome: &Outcome) -> AssetResult {
-    let name = planned.asset.as_ref().map_or(planned.handle.as_str(), |asset| asset.name.as_str());
-    let begin = LogEntry::new(LogType::FileBegin, name);
-    let end = LogEntry::new(LogType::FileEnd, name);
-    match (outcome, &planned.asset, &planned.action) {
-        (Outcome::Converted(converted), Some(asset), Action::Convert { crop, publish, .. }) => {
-            converted_result(converted, asset, *crop, *publish, begin, end)
-        }
-        (Outcome::Layers(extracted), _, Action::Layers(order)) => photoshop::result(extracted, order, begin, end),
-        (Outcome::Ripped(ripped), _, Action::Rip(order)) => ripped_result(ripped, order, begin, end),
-        (Outcome::Encoded(encoded), _, Action::Encode(order)) => media::result(encoded, order, begin, end),
-        (Outcome::Kept(reason), _, Action::Keep { publish, .. }) => {
-            let kept = LogEntry::new(LogType::FileProgress, reason.clone());
-            let entries = vec![begin, kept, end];
-            AssetResult { publish: *publish, ..AssetResult::without_change(TaskOutcome::Success, entries) }
-        }
-        (Outcome::Left(reason), ..) => {
-            let left = LogEntry::new(LogType::UploadWarning, reason.clone());
-            AssetResult::without_change(TaskOutcome::Cancelled, vec![begin, left, end])
-        }
-        (Outcome::Failed(error), ..) => {
-            let failed = LogEntry::new(LogType::ReoptimizeFailure, error.to_string());
-            let mut entries = vec![begin, failed, end];
-            if matches!(planned.action, Action::Rip(_)) {
-                entries.insert(1, LogEntry::new(LogType::PdfRipError, "the document could not be opened"));
-            }
-            AssetResult::without_change(TaskOutcome::Failure, entries)
-        }
-        (
-            Outcome::Converted(_) | Outcome::Ripped(_) | Outcome::Layers(_) | Outcome::Encoded(_) | Outcome::Kept(_),
-            ..,
-        ) => {
-            unreachable!("an outcome is that of its action")
-        }
-    }
-}
-
-pub(super) fn converted_result(
-    converted: &Converted,
-    asset: &Asset,
-    crop: CropRule,
-    publish: Option<bool>,
-    begin: LogEntry,
-    end: LogEntry,
-) -> AssetResult {
-    let mut done = LogEntry::new(LogType::ReoptimizeSuccess, converted.to_string());
-    for warning in &converted.warnings {
-        done = done.with(LogType::UploadWarning, warning.clone());
-    }
-    let mut entries = vec![begin, done];
-    if asset.derivative.is_some() {
-        entries.push(LogEntry::new(LogType::FileUpdated, "the derivative replaces the earlier one"));
-    }
-    entries.push(end);
-    AssetResult {
-        derivative: Some(new_derivative(converted, asset)),
-        mask: converted.cutout.as_ref().and_then(|cutout| cutout.mask.as_ref()).map(|mask| NewMask {
-            bytes: mask.bytes,
-            width: converted.original.width,
-            height: converted.original.height,
-            hash: Some(mask.hash),
-            source_hash: asset.hash,
-        }),
-        crop: crop_change(crop, converted),
-        publish,
-        ..AssetResult::without_change(TaskOutcome::Success, entries)
-    }
-}
-
-fn ripped_result(ripped: &Ripped, order: &Order, begin: LogEntry, end: LogEntry) -> AssetResult {
-    let mut entries = vec![begin, LogEntry::new(LogType::BeginPdfRip, format!("{} pages", ripped.pages))];
-    for page in &ripped.done {
-        let mut entry = LogEntry::new(LogType::FileProgress, format!("page {}: {}", page.number, page.converted))
-            .about(&page.asset);
-        for warning in &page.converted.warnings {
-            entry = entry.with(LogType::UploadWarning, warning.clone());
-        }
-        entries.push(entry);
-    }
-    for (number, error) in &ripped.failed {
-        entries.push(LogEntry::new(LogType::PdfRipError, format!("page {number}: {error}")));
-    }
-    let (log_type, text, outcome) = match ripped.error() {
-        None if ripped.stopped => (LogType::FileCancel, ripped.to_string(), TaskOutcome::Cancelled),
-        None => (LogType::ReoptimizeSuccess, ripped.to_string(), TaskOutcome::Success),
-        Some(error) => (LogType::ReoptimizeFailure, error.to_string(), TaskOutcome::Failure),
-    };
-    let mut done = LogEntry::new(log_type, text);
-    for warning in &ripped.warnings {
-        done = done.with(LogType::UploadWarning, warning.clone());
-    }
-    entries.push(done);
-    let updated = ripped.done.iter().filter(|page| page.asset.derivative.is_some()).count();
-    if updated > 0 {
-        entries.push(LogEntry::new(LogType::FileUpdated, format!("{updated} page images replace earlier ones")));
-    }
-    entries.push(end);
-    let derived = ripped.done.iter().map(|page| DerivedResult {
-        handle: page.asset.handle.clone(),
-        derivative: new_derivative(&page.converted, &order.document),
-        crop: crop_change(page.crop, &page.converted),
-        publish: order.publish,
-        words: page.words.clone(),
-        image_maps: page.image_maps.clone(),
-    });
-    AssetResult {
-        publish: if outcome == TaskOutcome::Success { order.publish } else { None },
-        derived: derived.collect(),
-        ecatalog: ripped.ecatalog.clone(),
-        unfinished: ripped.stopped,
-        ..AssetResult::without_change(outcome, entries)
-    }
-}
-
-pub(super) fn new_derivative(converted: &Converted, original: &Asset) -> NewDerivative {
-    NewDerivative {
-        bytes: converted.written.bytes,
-        width: converted.size.width,
-        height: converted.size.height,
-        levels: converted.written.levels as u32,
-        compression: converted.written.compression.to_string(),
-        hash: Some(converted.written.hash),
-        source_hash: original.hash,
-    }
-}
-
-pub(super) fn crop_change(rule: CropRule, converted: &Converted) -> CropChange {
-    match (rule, converted.crop) {
-        (CropRule::Keep, _) => CropChange::Keep,
-        (CropRule::Replace(origin), Some(insets)) => CropChange::Set(StoredCrop { insets, origin }),
-        (CropRule::Replace(_), None) | (CropRule::Drop, _) => CropChange::Clear,
-    }
 }
 
 /// What a job asks for beyond what this version does, one sentence each.
@@ -942,19 +487,4 @@ pub fn not_acted_on(job: &Job) -> Vec<String> {
         missing.push("colorManagementOptions: profiles are used only with colorManagement Convert".into());
     }
     missing
-}
-
-/// Checks what can be checked of a planned conversion without decoding pixels: the header and the crop.
-///
-/// # Errors
-/// As the conversion would give them.
-pub fn rehearse(planned: &Planned) -> Result<()> {
-    match (&planned.asset, &planned.action) {
-        (Some(asset), Action::Convert { recipe, page: None, .. }) => pipeline::rehearse(&asset.path, recipe),
-        (Some(asset), Action::Layers(order)) => match &order.merged {
-            Some(merged) => pipeline::rehearse(&asset.path, &merged.recipe),
-            None => Ok(()),
-        },
-        _ => Ok(()),
-    }
 }

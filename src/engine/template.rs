@@ -32,17 +32,16 @@ pub(super) fn make(
     let mut modifier = format!("layer=0&size={},{}&color=255,255,255,0&origin=0,0", size.width, size.height);
     for part in layers::template::parts(document, tree) {
         // Those without pixels are warned of already.
-        let Some(image) = done.iter().find(|image| image.number == part.node.number) else { continue };
+        let Some(made) = done.iter().find(|made| made.image.number == part.node.number) else { continue };
+        let LayerDone { name, image, region, text } = made;
         let record = &records[part.node.index];
         let insets = image.converted.crop.unwrap_or_default();
         let (width, height) = (image.converted.size.width, image.converted.size.height);
-        let (left, top) = (
-            i64::from(image.region.left) + i64::from(insets.left),
-            i64::from(image.region.top) + i64::from(insets.top),
-        );
+        let (left, top) =
+            (i64::from(region.left) + i64::from(insets.left), i64::from(region.top) + i64::from(insets.top));
         let (origin_x, origin_y) = origin(options.anchor, width, height);
         let layer = TemplateLayer {
-            name: image.name.clone(),
+            name: name.clone(),
             asset: image.asset.handle.clone(),
             left,
             top,
@@ -53,7 +52,7 @@ pub(super) fn make(
             blend: record.blend.name().to_owned(),
             opacity: f64::from(record.opacity) * f64::from(record.fill) / (255.0 * 255.0) * 100.0,
             visible: part.visible,
-            text: image.text.clone(),
+            text: text.clone(),
         };
         let _ = write!(modifier, "&layer={}", parts.len() + 1);
         match &layer.text {

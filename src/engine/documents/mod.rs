@@ -1,0 +1,137 @@
+//! Documents ripped: every page becomes an asset of its own with a pyramid, in place of the one it had.
+
+mod content;
+mod pages;
+mod wish;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::derived::{End, Origin, PartImage, PartRecipe};
+use super::pipeline::{self, Context, Converted, Recipe};
+use crate::catalog::{Asset, AssetResult, ECatalog, LogEntry, LogType, TaskOutcome};
+use crate::decode;
+use crate::error::{Error, Result, Stage};
+use crate::geometry::Size;
+use crate::rip::{self, pdf};
+
+pub use pages::rip;
+pub use wish::{Drawing, Extras, Wish, wish};
+
+/// One document that is going to be ripped.
+#[derive(Debug)]
+pub struct Order {
+    pub origin: Origin,
+    pub parts: PartRecipe,
+    pub drawing: Drawing,
+    pub extras: Extras,
+    pub limits: rip::Limits,
+}
+
+/// What became of a document.
+#[derive(Debug, Clone)]
+pub struct Ripped {
+    /// Pages that were wanted: those of the document, or one.
+    pub pages: u32,
+    /// Those that were done, in order.
+    pub done: Vec<PartImage>,
+    /// Those that were not, with the reason; pages that were not started are in neither list.
+    pub failed: Vec<(u32, Error)>,
+    pub ecatalog: Option<ECatalog>,
+    pub warnings: Vec<String>,
+    /// Asked to stop before all pages were done.
+    pub stopped: bool,
+    pub elapsed: Duration,
+}
+
+impl Ripped {
+    /// Pixels of all page images, before crops.
+    pub fn pixels(&self) -> u64 {
+        self.done.iter().map(|page| page.converted.original.pixels()).sum()
+    }
+
+    /// Why the document counts as failed.
+    pub fn error(&self) -> Option<Error> {
+        let (number, first) = self.failed.first()?;
+        let mut error = first.clone();
+        error.message =
+            format!("{} of {} pages were done; page {number}: {}", self.done.len(), self.pages, first.message);
+        Some(error)
+    }
+}
+
+/// One line for people and logs.
+impl std::fmt::Display for Ripped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let s = if self.pages == 1 { "" } else { "s" };
+        if self.stopped {
+            write!(f, "stopped after {} of ", self.done.len())?;
+        }
+        write!(f, "{} page{s} ripped, ", self.pages)?;
+        write!(f, "{:.1} megapixels, {:.2} s", self.pixels() as f64 / 1e6, self.elapsed.as_secs_f64())?;
+        if let Some(first) = self.done.first() {
+            let Size { width, height } = first.converted.size;
+            write!(f, ", page {} {width} × {height} px, {}", first.number, first.converted.format)?;
+        }
+        if self.ecatalog.is_some() {
+            f.write_str(", eCatalog")?;
+        }
+        Ok(())
+    }
+}
+
+/// Converts the first page of the document `asset` to `output`.
+///
+/// # Errors
+/// As [`pipeline::convert_rows`] and [`pdf::Session`].
+pub fn preview(
+    asset: &Asset,
+    drawing: &Drawing,
+    limits: &rip::Limits,
+    output: &Path,
+    recipe: &Recipe,
+    context: &Context,
+) -> Result<Converted> {
+    let _slot = context.workers.slot();
+    let session = pdf::Session::open(&context.workers, &asset.path, limits)
+        .map_err(|e| e.of(asset.path.display().to_string()))?;
+    let open = || session.page(1, &drawing.settings).map(|rows| Box::new(rows) as _);
+    let mut converted = pipeline::convert_rows(&asset.path, &open, output, recipe, context)?;
+    converted.warnings.extend(drawing.warnings());
+    Ok(converted)
+}
+
+/// Illustrator files are PDF inside, or PostScript where they are old or saved without it.
+fn is_pdf(path: &Path) -> Result<bool> {
+    let head = fs::File::open(path)
+        .and_then(|mut file| decode::sniff::read_head(&mut file))
+        .map_err(|e| Error::io(Stage::Open, path, e))?;
+    Ok(head.windows(5).take(1024).any(|window| window == b"%PDF-"))
+}
+
+/// What is recorded about a document.
+pub(super) fn result(ripped: &Ripped, order: &Order, begin: LogEntry, end: LogEntry) -> AssetResult {
+    let mut entries = vec![begin, LogEntry::new(LogType::BeginPdfRip, format!("{} pages", ripped.pages))];
+    entries.extend(ripped.done.iter().map(|page| page.entry(&format!("page {}", page.number))));
+    for (number, error) in &ripped.failed {
+        entries.push(LogEntry::new(LogType::PdfRipError, format!("page {number}: {error}")));
+    }
+    let outcome = End {
+        error: ripped.error(),
+        stopped: ripped.stopped,
+        summary: ripped.to_string(),
+        warnings: &ripped.warnings,
+        replaced: ripped.done.iter().filter(|page| page.asset.derivative.is_some()).count(),
+        called: "page images",
+    }
+    .write(&mut entries);
+    entries.push(end);
+    AssetResult {
+        publish: if outcome == TaskOutcome::Success { order.origin.publish } else { None },
+        derived: ripped.done.iter().map(|page| page.result(&order.origin)).collect(),
+        ecatalog: ripped.ecatalog.clone(),
+        unfinished: ripped.stopped,
+        ..AssetResult::without_change(outcome, entries)
+    }
+}

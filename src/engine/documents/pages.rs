@@ -1,0 +1,342 @@
+//! The pages of a document, drawn one after another or at the same time.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+use super::content::{self, Window};
+use super::{Extras, Order, Ripped, is_pdf};
+use crate::catalog::{Asset, DerivingEngine, ECatalog, Library, NewDerived, PageWord};
+use crate::decode::{self, Kind, RowSource};
+use crate::engine::derived::{self, PartImage};
+use crate::engine::pipeline::Context;
+use crate::engine::reprocess::Running;
+use crate::engine::retry;
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::geometry::Size;
+use crate::rip::{self, PageContent, indesign, pdf, postscript};
+
+/// Converts every page of a document, or one, and keeps what the order asks for besides.
+///
+/// Pages are drawn in as many worker processes as are free, at least one. A page that fails does not stop the others,
+/// a worker that dies or takes too long does.
+///
+/// # Errors
+/// When nothing of the document can be read, and when the catalog or the disk fails.
+pub fn rip(order: &Order, context: &Context, running: &Running<'_>) -> Result<Ripped> {
+    let start = Instant::now();
+    let asset = &order.origin.asset;
+    let slot = context.workers.slot();
+    let work = Work {
+        asset,
+        order,
+        context,
+        running,
+        library: Mutex::new(Library::open(&order.origin.library)?),
+        next: AtomicU32::new(order.origin.only.unwrap_or(1)),
+        stop: AtomicBool::new(false),
+        interrupted: AtomicBool::new(false),
+        results: Mutex::new(Vec::new()),
+        warnings: Mutex::new(Vec::new()),
+    };
+    let pages = match asset.kind {
+        Kind::InDesign => work.previews(),
+        _ if is_pdf(&asset.path)? => work.pdf(slot),
+        _ => work.postscript(),
+    };
+    let pages = pages.map_err(|e| e.of(asset.path.display().to_string()))?;
+    work.finish(pages, start)
+}
+
+/// The number of a page, from 1, and what ripping it gave.
+type NumberedPage = (u32, Result<(PartImage, PageContent)>);
+
+/// A document while its pages are done.
+struct Work<'a> {
+    asset: &'a Asset,
+    order: &'a Order,
+    context: &'a Context,
+    running: &'a Running<'a>,
+    library: Mutex<Library>,
+    /// The number of the next page to be done.
+    next: AtomicU32,
+    stop: AtomicBool,
+    /// Pages were left because of a signal.
+    interrupted: AtomicBool,
+    results: Mutex<Vec<NumberedPage>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Work<'_> {
+    /// Pages drawn by PDFium, in parallel; returns how many the document has.
+    fn pdf(&self, slot: rip::Slot<'_>) -> Result<u32> {
+        let Work { asset, order, context, .. } = self;
+        let session = pdf::Session::open(&context.workers, &asset.path, &order.limits)?;
+        let pages = session.pages();
+        let wanted = if order.origin.only.is_some() { 1 } else { pages };
+        if let Some(only) = order.origin.only.filter(|only| *only > pages) {
+            return Err(page_gone(pages, only));
+        }
+        std::thread::scope(|scope| {
+            for _ in 1..wanted.min(context.lanes() as u32) {
+                let Some(slot) = context.workers.free_slot() else { break };
+                scope.spawn(move || {
+                    let _slot = slot;
+                    // The first session shows what is wrong with the document; a second one that fails is merely less help.
+                    if let Ok(session) = pdf::Session::open(&context.workers, &asset.path, &order.limits) {
+                        self.draw(&session, order.origin.only.unwrap_or(pages));
+                    }
+                });
+            }
+            self.draw(&session, order.origin.only.unwrap_or(pages));
+            drop(slot);
+        });
+        Ok(pages)
+    }
+
+    /// Whether no further page is begun.
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.running.stops()
+    }
+
+    /// Takes one page after another until page `last` is done, the worker is lost, or there is a reason to stop.
+    fn draw(&self, session: &pdf::Session, last: u32) {
+        let mut session = session.clone();
+        while !session.is_lost() {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number > last || self.stops() {
+                self.interrupted.fetch_or(number <= last && self.running.stops(), Ordering::Relaxed);
+                break;
+            }
+            let mut result = self.draw_page(&session, number);
+            // Time runs out for pages that are slow, and for good ones on a machine that is busy: those get a second try.
+            if result.as_ref().is_err_and(retry::timed_out) && session.is_lost() && !self.stops() {
+                let Self { asset, order, context, .. } = self;
+                if let Ok(another) = pdf::Session::open(&context.workers, &asset.path, &order.limits) {
+                    session = another;
+                    result = self.draw_page(&session, number);
+                    if result.is_ok() {
+                        self.warn(format!("page {number} took too long and was drawn at the second try"));
+                    }
+                }
+            }
+            if session.is_lost() {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+            self.take(number, result);
+        }
+    }
+
+    fn draw_page(&self, session: &pdf::Session, number: u32) -> Result<(PartImage, PageContent)> {
+        let Order { drawing, extras, .. } = self.order;
+        let open = || session.page(number, &drawing.settings).map(|rows| Box::new(rows) as Box<dyn RowSource>);
+        let content = |size| match extras {
+            Extras { words: false, links: false, .. } => Ok(PageContent::default()),
+            _ => session.content(number, size, extras.words, extras.links),
+        };
+        // The first look tells whether there is such a page at all, before it becomes an asset.
+        let plain = rip::Settings { detect_gray: false, ..drawing.settings };
+        session.page(number, &plain).and_then(|_| self.page(number, &self.asset.path, &open, content))
+    }
+
+    /// Pages drawn by Ghostscript, in their order; returns how many came.
+    fn postscript(&self) -> Result<u32> {
+        let Work { asset, order, context, .. } = self;
+        let mut stream = postscript::PageStream::start(&asset.path, &order.drawing.settings, &order.limits)?;
+        if stream.keeps_pixels() {
+            self.warn("an image saved by Photoshop: its own pixels are kept, whatever the job's resolution".into());
+        }
+        let words = if order.extras.words { Some(self.words_of_postscript()?) } else { None };
+        let mut pages = 0;
+        while order.origin.only.is_none_or(|only| pages < only) {
+            if self.stops() {
+                self.interrupted.store(self.running.stops(), Ordering::Relaxed);
+                return Ok(pages);
+            }
+            let file = match stream.next_page() {
+                Ok(Some(file)) => file,
+                Ok(None) => break,
+                // What went wrong at the first page went wrong with the document.
+                Err(error) if pages == 0 => return Err(error),
+                Err(error) => {
+                    pages += 1;
+                    self.take(pages, Err(error));
+                    break;
+                }
+            };
+            pages = file.number;
+            if order.origin.only.is_some_and(|only| only != pages) {
+                continue;
+            }
+            let open = || file.open(&context.limits);
+            let content = |size| match &words {
+                Some((_, session)) => session.content(pages, size, true, false),
+                None => Ok(PageContent::default()),
+            };
+            self.take(pages, self.page(pages, &asset.path, &open, content));
+        }
+        match order.origin.only {
+            Some(only) if pages < only => Err(page_gone(pages, only)),
+            _ if pages == 0 => Err(Error::malformed(Stage::Decode, "the document draws no page")),
+            _ => Ok(pages),
+        }
+    }
+
+    /// Pictures of pages that InDesign stored; returns how many there are.
+    fn previews(&self) -> Result<u32> {
+        let Work { asset, order, context, .. } = self;
+        let previews = indesign::previews(&asset.path, &order.limits)?;
+        let mut sizes = Vec::new();
+        for (&number, image) in
+            previews.pages.iter().filter(|(number, _)| order.origin.only.is_none_or(|only| only == **number))
+        {
+            let result = temporary(image).and_then(|file| {
+                let open = || decode::open(file.path(), &context.limits);
+                self.page(number, file.path(), &open, |_| Ok(PageContent::default()))
+            });
+            if let Ok((page, _)) = &result {
+                let Size { width, height } = page.converted.original;
+                sizes.push(format!("{width} × {height} px for page {number}"));
+            }
+            self.take(number, result);
+        }
+        match order.origin.only {
+            Some(only) if !previews.pages.contains_key(&only) => {
+                return Err(page_gone(previews.pages.len() as u32, only));
+            }
+            _ => {}
+        }
+        let of = previews.total.map_or(String::new(), |total| format!(" of {total} pages"));
+        self.warn(format!(
+            "InDesign pages are not drawn; these are the previews stored in the document{of}: {}",
+            sizes.join(", ")
+        ));
+        Ok(previews.pages.len() as u32)
+    }
+
+    /// The document as PDF, which goes when it is dropped, and a worker that reads it.
+    fn words_of_postscript(&self) -> Result<(tempfile::NamedTempFile, pdf::Session)> {
+        let limits = &self.order.limits;
+        let document = postscript::to_pdf(&self.asset.path, limits)?;
+        let session = pdf::Session::open(&self.context.workers, document.path(), limits)?;
+        Ok((document, session))
+    }
+
+    fn warn(&self, warning: String) {
+        self.warnings.lock().expect("no panic while the lock is held").push(warning);
+    }
+
+    fn take(&self, number: u32, result: Result<(PartImage, PageContent)>) {
+        if result.as_ref().is_err_and(|e| e.kind == ErrorKind::Catalog) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.results.lock().expect("no panic while the lock is held").push((number, result));
+    }
+
+    /// Makes the image of one page out of the rows that `open` takes from the file at `path`.
+    fn page(
+        &self,
+        number: u32,
+        path: &Path,
+        open: &dyn Fn() -> Result<Box<dyn RowSource>>,
+        content: impl Fn(Size) -> Result<PageContent>,
+    ) -> Result<(PartImage, PageContent)> {
+        let asset = self.derive(number)?;
+        let output = self.library().derivative_path(&asset);
+        let Work { order, context, running, .. } = self;
+        let mut page =
+            order.parts.apply((number, asset, output), path, open, context, running.stop).map_err(|mut error| {
+                // Nobody knows a file that was only there to be read.
+                error.subject = Some(self.asset.path.display().to_string());
+                error
+            })?;
+        let content = content(page.converted.original)?;
+        let window = Window { insets: page.converted.crop, size: page.converted.size };
+        let words = content
+            .words
+            .iter()
+            .filter_map(|word| Some(PageWord { word: word.text.clone(), place: window.clip(word.place)? }));
+        page.words = words.collect();
+        Ok((page, content))
+    }
+
+    /// The asset of a page: the one it has had, or a new one.
+    fn derive(&self, number: u32) -> Result<Asset> {
+        let new = NewDerived {
+            engine: DerivingEngine::PostScriptRip,
+            number,
+            name: format!("{}_{number}", self.asset.name),
+            parameters: self.order.drawing.parameters(),
+        };
+        derived::derive(&mut self.library(), &self.asset.handle, &new)
+    }
+
+    fn library(&self) -> MutexGuard<'_, Library> {
+        self.library.lock().expect("no panic while the lock is held")
+    }
+
+    fn finish(self, pages: u32, start: Instant) -> Result<Ripped> {
+        let mut results = self.results.into_inner().expect("no panic while the lock was held");
+        results.sort_by_key(|(number, _)| *number);
+        let (mut done, mut contents, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, result) in results {
+            match result {
+                Ok((page, content)) => {
+                    done.push(page);
+                    contents.push(content);
+                }
+                Err(error) if error.kind == ErrorKind::Catalog => return Err(error),
+                Err(error) => failed.push((number, error)),
+            }
+        }
+        let library = self.library.into_inner().expect("no panic while the lock was held");
+        let (handles, surplus): (Vec<_>, Vec<_>) = library
+            .derived(&self.asset.handle, DerivingEngine::PostScriptRip)?
+            .into_iter()
+            .filter_map(|asset| Some((asset.originator?.number, asset.handle)))
+            .partition(|(number, _)| *number <= pages);
+        // Links lead to other pages, whose handles are known only now.
+        for (page, content) in done.iter_mut().zip(&contents) {
+            let window = Window { insets: page.converted.crop, size: page.converted.size };
+            page.image_maps = content.links.iter().filter_map(|link| window.image_map(link, &handles)).collect();
+        }
+        let mut warnings = self.order.drawing.warnings();
+        warnings.extend(self.warnings.into_inner().expect("no panic while the lock was held"));
+        let whole = self.order.origin.only.is_none();
+        if whole && !surplus.is_empty() && !self.interrupted.load(Ordering::Relaxed) {
+            let surplus: Vec<&str> = surplus.iter().map(|(_, handle)| handle.as_str()).collect();
+            warnings.push(format!(
+                "the document has {pages} pages now; the images of earlier pages are kept: {}",
+                surplus.join(", ")
+            ));
+        }
+        let extras = self.order.extras;
+        let stopped = self.interrupted.into_inner();
+        let complete = whole && !stopped && done.len() == pages as usize;
+        let ecatalog = (complete && extras.catalog && pages > 1).then(|| ECatalog {
+            name: self.asset.name.clone(),
+            pages: done.iter().map(|page| page.asset.handle.clone()).collect(),
+        });
+        if ecatalog.is_some() || (complete && (extras.words || extras.links)) {
+            content::write(&library.document_path(self.asset), self.asset, ecatalog.is_some(), &done)?;
+        }
+        let pages = if whole { pages } else { 1 };
+        Ok(Ripped { pages, done, failed, ecatalog, warnings, stopped, elapsed: start.elapsed() })
+    }
+}
+
+/// A file with these bytes, which goes when it is dropped.
+fn temporary(bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
+    use std::io::Write;
+    let write = || -> std::io::Result<_> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(bytes)?;
+        Ok(file)
+    };
+    write().map_err(|e| Error::io(Stage::Decode, std::env::temp_dir(), e))
+}
+
+fn page_gone(pages: u32, number: u32) -> Error {
+    Error::misuse(Stage::Open, format!("the document has {pages} pages now; this was page {number}"))
+}
