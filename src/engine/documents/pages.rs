@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::content::{self, Window};
@@ -35,6 +35,8 @@ pub fn rip(order: &Order, context: &Context, running: &Running<'_>) -> Result<Ri
         running,
         library: Mutex::new(Library::open(&order.origin.library)?),
         next: AtomicU32::new(order.origin.only.unwrap_or(1)),
+        turn: Mutex::new(order.origin.only.unwrap_or(1)),
+        turn_passed: Condvar::new(),
         stop: AtomicBool::new(false),
         interrupted: AtomicBool::new(false),
         results: Mutex::new(Vec::new()),
@@ -61,6 +63,9 @@ struct Work<'a> {
     library: Mutex<Library>,
     /// The number of the next page to be done.
     next: AtomicU32,
+    /// The page that may become an asset next.
+    turn: Mutex<u32>,
+    turn_passed: Condvar,
     stop: AtomicBool,
     /// Pages were left because of a signal.
     interrupted: AtomicBool,
@@ -106,6 +111,7 @@ impl Work<'_> {
         while !session.is_lost() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             if number > last || self.stops() {
+                self.pass_turn(number);
                 self.interrupted.fetch_or(number <= last && self.running.stops(), Ordering::Relaxed);
                 break;
             }
@@ -137,7 +143,24 @@ impl Work<'_> {
         };
         // The first look tells whether there is such a page at all, before it becomes an asset.
         let plain = rip::Settings { detect_gray: false, ..drawing.settings };
-        session.page(number, &plain).and_then(|_| self.page(number, &self.asset.path, &open, content))
+        let found = session.page(number, &plain).map(drop);
+        self.wait_for_turn(number);
+        let asset = found.and_then(|()| self.derive(number));
+        self.pass_turn(number);
+        self.page(number, asset?, &self.asset.path, &open, content)
+    }
+
+    /// Waits until every earlier page is an asset, or is known to become none, so that handles do not depend on the
+    /// threads.
+    fn wait_for_turn(&self, number: u32) {
+        let turn = self.turn.lock().expect("no panic while the lock is held");
+        drop(self.turn_passed.wait_while(turn, |turn| *turn < number).expect("no panic while the lock is held"));
+    }
+
+    fn pass_turn(&self, number: u32) {
+        let mut turn = self.turn.lock().expect("no panic while the lock is held");
+        *turn = (*turn).max(number + 1);
+        self.turn_passed.notify_all();
     }
 
     /// Pages drawn by Ghostscript, in their order; returns how many came.
@@ -174,7 +197,8 @@ impl Work<'_> {
                 Some((_, session)) => session.content(pages, size, true, false),
                 None => Ok(PageContent::default()),
             };
-            self.take(pages, self.page(pages, &asset.path, &open, content));
+            let result = self.derive(pages).and_then(|page| self.page(pages, page, &asset.path, &open, content));
+            self.take(pages, result);
         }
         match order.origin.only {
             Some(only) if pages < only => Err(page_gone(pages, only)),
@@ -193,7 +217,7 @@ impl Work<'_> {
         {
             let result = temporary(image).and_then(|file| {
                 let open = || decode::open(file.path(), &context.limits);
-                self.page(number, file.path(), &open, |_| Ok(PageContent::default()))
+                self.page(number, self.derive(number)?, file.path(), &open, |_| Ok(PageContent::default()))
             });
             if let Ok((page, _)) = &result {
                 let Size { width, height } = page.converted.original;
@@ -238,11 +262,11 @@ impl Work<'_> {
     fn page(
         &self,
         number: u32,
+        asset: Asset,
         path: &Path,
         open: &dyn Fn() -> Result<Box<dyn RowSource>>,
         content: impl Fn(Size) -> Result<PageContent>,
     ) -> Result<(PartImage, PageContent)> {
-        let asset = self.derive(number)?;
         let output = self.library().derivative_path(&asset);
         let Work { order, context, running, .. } = self;
         let mut page =
