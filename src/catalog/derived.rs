@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Serialize, Serializer};
 
-use super::asset::{self, Asset, nanoseconds, unknown_asset};
+use super::asset::{Asset, nanoseconds, unknown_asset};
 use super::finish::{self, CropChange, NewDerivative};
 use super::handle::{Handle, HandleKind};
+use super::list::ListTables;
 use super::names::named_enum;
 use super::store::Library;
 use crate::error::{Error, Result, Stage};
@@ -156,19 +157,25 @@ impl Library {
 
     /// The eCatalog made of a document, if there is one.
     pub fn ecatalog(&self, originator: &Handle) -> Result<Option<ECatalog>> {
-        let Some(id) = originator.id(HandleKind::Asset) else { return Ok(None) };
-        let name = self
-            .connection()
-            .prepare_cached("SELECT name FROM ecatalogs WHERE originator_id = ?")?
-            .query_row([id], |row| row.get(0))
-            .optional()?;
-        let Some(name) = name else { return Ok(None) };
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT asset_id FROM ecatalog_pages WHERE originator_id = ? ORDER BY position")?;
-        let pages = statement.query_map([id], |row| Ok(Handle::new(HandleKind::Asset, row.get(0)?)))?;
-        Ok(Some(ECatalog { name, pages: pages.collect::<rusqlite::Result<_>>()? }))
+        let found = ECATALOGS.read(self.connection(), originator)?;
+        Ok(found.map(|(name, pages)| ECatalog { name, pages }))
     }
+}
+
+pub(super) const ECATALOGS: ListTables = ListTables { list: "ecatalogs", members: "ecatalog_pages" };
+
+/// Number and name of the derived asset `handle`.
+pub(super) fn known(connection: &Connection, handle: &Handle) -> Result<(i64, String)> {
+    let asset = match handle.id(HandleKind::Asset) {
+        None => None,
+        Some(id) => connection
+            .prepare_cached(
+                "SELECT a.id, a.name FROM assets a JOIN derived_assets g ON g.asset_id = a.id WHERE a.id = ?",
+            )?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?,
+    };
+    asset.ok_or_else(|| unknown_asset(handle))
 }
 
 /// The number of the derived asset with this engine and number; it is made if there is none.
@@ -218,16 +225,7 @@ fn read_box(row: &rusqlite::Row<'_>) -> rusqlite::Result<PixelBox> {
 
 /// Records a derived asset; whether it had a derivative before.
 pub(super) fn write_result(connection: &Connection, result: &DerivedResult, now: Timestamp) -> Result<bool> {
-    let asset: Option<(i64, String)> = match result.handle.id(HandleKind::Asset) {
-        None => None,
-        Some(id) => connection
-            .prepare_cached(
-                "SELECT a.id, a.name FROM assets a JOIN derived_assets g ON g.asset_id = a.id WHERE a.id = ?",
-            )?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?,
-    };
-    let (id, name) = asset.ok_or_else(|| unknown_asset(&result.handle))?;
+    let (id, name) = known(connection, &result.handle)?;
     let updated = finish::write_derivative(connection, id, &name, &result.derivative, now)?;
     finish::write_crop(connection, id, result.crop)?;
     finish::touch(connection, id, result.publish, now)?;
@@ -246,28 +244,6 @@ pub(super) fn write_result(connection: &Connection, result: &DerivedResult, now:
         insert.execute(params![id, position as i64, b.left, b.top, b.right, b.bottom, uri, target])?;
     }
     Ok(updated)
-}
-
-/// Replaces the eCatalog of the asset with number `originator_id`, if there is one.
-pub(super) fn write_ecatalog(
-    connection: &Connection,
-    originator_id: i64,
-    ecatalog: &ECatalog,
-    now: Timestamp,
-) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO ecatalogs (originator_id, name, updated_ns) VALUES (?, ?, ?)
-             ON CONFLICT DO UPDATE SET name = excluded.name, updated_ns = excluded.updated_ns",
-        )?
-        .execute(params![originator_id, ecatalog.name, nanoseconds(now)])?;
-    connection.prepare_cached("DELETE FROM ecatalog_pages WHERE originator_id = ?")?.execute([originator_id])?;
-    let mut insert = connection.prepare_cached("INSERT INTO ecatalog_pages VALUES (?, ?, ?)")?;
-    for (position, page) in ecatalog.pages.iter().enumerate() {
-        let id = page.id(HandleKind::Asset).ok_or_else(|| asset::unknown_asset(page))?;
-        insert.execute(params![originator_id, position as i64, id])?;
-    }
-    Ok(())
 }
 
 /// JSON that is stored as text, as JSON.

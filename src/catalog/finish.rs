@@ -218,13 +218,13 @@ fn finish_one(
             updated |= derived::write_result(connection, derived, now)?;
         }
         if let Some(ecatalog) = &result.ecatalog {
-            derived::write_ecatalog(connection, *id, ecatalog, now)?;
+            derived::ECATALOGS.write(connection, *id, (&ecatalog.name, &ecatalog.pages), now)?;
         }
         for rendition in &result.renditions {
             updated |= rendition::write_result(connection, rendition, now)?;
         }
         if let Some(set) = &result.video_set {
-            rendition::write_video_set(connection, *id, set, now)?;
+            rendition::VIDEO_SETS.write(connection, *id, (&set.name, &set.members), now)?;
         }
         if let Some(made) = &result.template {
             template::write(connection, *id, made, now)?;

@@ -21,6 +21,7 @@ mod derived;
 mod finish;
 mod handle;
 mod joblog;
+mod list;
 mod names;
 mod preset;
 mod project;

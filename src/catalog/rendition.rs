@@ -10,6 +10,7 @@ use super::asset::{Asset, StoredHash, StoredKind, lossy, nanoseconds, plan_file,
 use super::derived::{self, DerivingEngine, NewDerived};
 use super::finish;
 use super::handle::{Handle, HandleKind};
+use super::list::ListTables;
 use super::store::{Library, RENDITIONS};
 use crate::decode::Kind;
 use crate::error::Result;
@@ -131,33 +132,21 @@ impl Library {
 
     /// The adaptive set of a video, if there is one.
     pub fn video_set(&self, originator: &Handle) -> Result<Option<VideoSet>> {
-        let Some(id) = originator.id(HandleKind::Asset) else { return Ok(None) };
-        let name = self
-            .connection()
-            .prepare_cached("SELECT name FROM video_sets WHERE originator_id = ?")?
-            .query_row([id], |row| row.get(0))
-            .optional()?;
-        let Some(name) = name else { return Ok(None) };
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT asset_id FROM video_set_members WHERE originator_id = ? ORDER BY position")?;
-        let members = statement.query_map([id], |row| Ok(Handle::new(HandleKind::Asset, row.get(0)?)))?;
-        Ok(Some(VideoSet { name, members: members.collect::<rusqlite::Result<_>>()? }))
+        let found = VIDEO_SETS.read(self.connection(), originator)?;
+        Ok(found.map(|(name, members)| VideoSet { name, members }))
     }
 }
 
+pub(super) const VIDEO_SETS: ListTables = ListTables { list: "video_sets", members: "video_set_members" };
+
 /// Records a rendition; whether there was a file before.
 pub(super) fn write_result(connection: &Connection, result: &RenditionResult, now: Timestamp) -> Result<bool> {
-    let known: Option<(i64, String, String)> = match result.handle.id(HandleKind::Asset) {
-        None => None,
-        Some(id) => connection
-            .prepare_cached(
-                "SELECT a.id, a.name, r.container FROM assets a JOIN renditions r ON r.asset_id = a.id WHERE a.id = ?",
-            )?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?,
-    };
-    let (id, name, container) = known.ok_or_else(|| unknown_asset(&result.handle))?;
+    let (id, name) = derived::known(connection, &result.handle)?;
+    let container: String = connection
+        .prepare_cached("SELECT container FROM renditions WHERE asset_id = ?")?
+        .query_row([id], |row| row.get(0))
+        .optional()?
+        .ok_or_else(|| unknown_asset(&result.handle))?;
     let existed = connection.prepare_cached("SELECT 1 FROM rendition_files WHERE asset_id = ?")?.exists([id])?;
     let file = &result.file;
     connection
@@ -181,26 +170,4 @@ pub(super) fn write_result(connection: &Connection, result: &RenditionResult, no
         .execute(params![StoredKind(result.kind), id])?;
     finish::touch(connection, id, result.publish, now)?;
     Ok(existed)
-}
-
-/// Replaces the adaptive set of the asset with number `originator_id`, if there is one.
-pub(super) fn write_video_set(
-    connection: &Connection,
-    originator_id: i64,
-    set: &VideoSet,
-    now: Timestamp,
-) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO video_sets (originator_id, name, updated_ns) VALUES (?, ?, ?)
-             ON CONFLICT DO UPDATE SET name = excluded.name, updated_ns = excluded.updated_ns",
-        )?
-        .execute(params![originator_id, set.name, nanoseconds(now)])?;
-    connection.prepare_cached("DELETE FROM video_set_members WHERE originator_id = ?")?.execute([originator_id])?;
-    let mut insert = connection.prepare_cached("INSERT INTO video_set_members VALUES (?, ?, ?)")?;
-    for (position, member) in set.members.iter().enumerate() {
-        let id = member.id(HandleKind::Asset).ok_or_else(|| unknown_asset(member))?;
-        insert.execute(params![originator_id, position as i64, id])?;
-    }
-    Ok(())
 }
