@@ -15,12 +15,15 @@ use crate::documents::{assets, handles, library, pyramid, run, skip};
 use crate::originals::save;
 use crate::program::reprise;
 
-macro_rules! need_ffmpeg {
-    () => {
-        if external::ffmpeg().is_none() || external::ffprobe().is_none() {
-            return skip("FFmpeg");
-        }
-    };
+/// A folder with an empty library; `None`, said aloud, without FFmpeg.
+fn shop() -> Option<tempfile::TempDir> {
+    if external::ffmpeg().is_none() || external::ffprobe().is_none() {
+        skip("FFmpeg");
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    library(dir.path(), &[]);
+    Some(dir)
 }
 
 /// Runs ffmpeg in `folder`.
@@ -58,6 +61,12 @@ fn ingest(folder: &Path, name: &str) {
     reprise(folder, &["ingest", "lib", name]).good();
 }
 
+/// The video of colours as `a|1`.
+fn shoe(folder: &Path) {
+    colors(folder, "shoe.mp4");
+    ingest(folder, "shoe.mp4");
+}
+
 fn renditions_of(folder: &Path, original: &str) -> Vec<Value> {
     let mut found = assets(folder);
     found.retain(|asset| asset["originator"]["handle"] == original);
@@ -80,10 +89,8 @@ fn thumbnail(time: &str) -> String {
 
 #[test]
 fn an_adaptive_set_is_made_and_made_again() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
     ffmpeg(folder, &format!("-f lavfi -i testsrc2=s=480x400:r=12:d=3 -f lavfi -i sine=d=3 {FAST} shoe.mp4"));
     ingest(folder, "shoe.mp4");
     let wish = encode(r#"["ps|adaptive"]"#);
@@ -160,12 +167,9 @@ fn image(asset: &Value) -> Raster {
 
 #[test]
 fn thumbnails_show_the_frame_that_was_asked_for() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
-    colors(folder, "shoe.mp4");
-    ingest(folder, "shoe.mp4");
+    shoe(folder);
     let (red, green, blue) = ([255, 0, 0], [0, 255, 0], [0, 0, 255]);
     for (time, color, warns) in [
         ("", red, false),
@@ -196,10 +200,8 @@ fn thumbnails_show_the_frame_that_was_asked_for() {
 
 #[test]
 fn frames_are_turned_and_stretched_as_players_do() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
     colors(folder, "flat.mp4");
     ffmpeg(folder, "-i flat.mp4 -c copy -metadata:s:v:0 rotate=90 turned.mp4");
     ffmpeg(folder, "-i flat.mp4 -an -vf setsar=2 -c:v libx264 -preset ultrafast wide.mp4");
@@ -221,10 +223,8 @@ fn frames_are_turned_and_stretched_as_players_do() {
 
 #[test]
 fn audio_files_are_encoded() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
     ffmpeg(folder, "-f lavfi -i sine=d=2 -ac 1 song.wav");
     ffmpeg(
         folder,
@@ -253,10 +253,8 @@ fn audio_files_are_encoded() {
 
 #[test]
 fn containers_are_known_by_content() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
     let both = "-f lavfi -i testsrc=s=64x48:r=10:d=0.3 -f lavfi -i sine=d=0.3";
     let sound = "-f lavfi -i sine=d=0.3";
     for (kind, format, arguments) in [
@@ -286,10 +284,8 @@ fn containers_are_known_by_content() {
 
 #[test]
 fn what_is_wrong_with_a_video_is_said_and_nothing_is_lost() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
     colors(folder, "shoe.mkv");
     colors(folder, "index.mp4");
     let whole = std::fs::read(folder.join("shoe.mkv")).unwrap();
@@ -336,10 +332,8 @@ fn what_is_wrong_with_a_video_is_said_and_nothing_is_lost() {
 
 #[test]
 fn a_video_leads_to_no_other_file() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
     colors(folder, "secret.mp4");
     // A playlist that begins like an Ogg file is still no playlist to be followed.
     let list =
@@ -357,12 +351,9 @@ fn a_video_leads_to_no_other_file() {
 
 #[test]
 fn a_preset_of_ones_own_is_used_and_may_change() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
-    colors(folder, "shoe.mp4");
-    ingest(folder, "shoe.mp4");
+    shoe(folder);
     let preset = |container: &str, width: u32| {
         let text = format!(
             "kind = \"VideoEncoding\"\nname = \"small\"\ncontainer = \"{container}\"\nsuffix = \"_small\"\n
@@ -395,12 +386,9 @@ fn a_preset_of_ones_own_is_used_and_may_change() {
 
 #[test]
 fn presets_are_checked_before_anything_runs() {
-    need_ffmpeg!();
-    let dir = tempfile::tempdir().unwrap();
+    let Some(dir) = shop() else { return };
     let folder = dir.path();
-    library(folder, &[]);
-    colors(folder, "shoe.mp4");
-    ingest(folder, "shoe.mp4");
+    shoe(folder);
     let done = run(folder, &["a|1"], &encode(r#"["ps|mp4-240p","ps|77"]"#), &[]);
     assert_eq!(done.code, 2);
     assert!(done.stderr.contains("ps|77"), "{}", done.stderr);
