@@ -120,7 +120,7 @@ fn usage(child: &Child) -> Option<(f64, f64)> {
 /// Small JPEGs, no two alike.
 fn write_originals(folder: &Path, count: usize) -> Outcome<()> {
     let kind = TileKind::Rgb { half_chroma: true };
-    let mut encoder = TileEncoder::new(kind, SIDE, 85)?;
+    let encoder = TileEncoder::new(kind, SIDE, 85)?;
     let tables = encoder.tables().to_vec();
     let row_bytes = SIDE as usize * kind.channels();
     for number in 0..count {

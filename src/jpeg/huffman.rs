@@ -36,7 +36,10 @@ impl Histogram {
     }
 }
 
-/// One Huffman table: as written (`bits`, `values`) and as used (`codes`).
+/// Code, shifted up by 8, and length of a symbol together with the bits of the value behind it; 0 is none.
+type Entry = u32;
+
+/// One Huffman table: as written (`bits`, `values`) and as used.
 pub(super) struct Table {
     /// Number of codes of each length 1–16.
     pub(super) bits: [u8; 16],
@@ -44,6 +47,9 @@ pub(super) struct Table {
     pub(super) values: Vec<u8>,
     /// Code and length per symbol; length 0 is no code.
     codes: [(u16, u8); 256],
+    /// What a run of zeros and a value behind it are written as, at 256 · run + value as an unsigned byte. The most
+    /// and the least value are left out, so that they may stand for larger ones.
+    entries: Box<[Entry; 16 * 256]>,
 }
 
 impl Table {
@@ -52,24 +58,57 @@ impl Table {
         let lengths = code_lengths(&histogram.0);
         let mut bits = [0u8; 16];
         let mut values = Vec::new();
-        let mut codes = [(0, 0); 256];
-        let mut code = 0u32;
         for length in 1..=16u8 {
             for symbol in (0..256).filter(|symbol| lengths[*symbol] == length) {
                 bits[usize::from(length) - 1] += 1;
                 values.push(symbol as u8);
-                codes[symbol] = (code as u16, length);
+            }
+        }
+        Table::new(bits, values)
+    }
+
+    /// The table with these counts of codes per length and these symbols (annex C).
+    pub(super) fn new(bits: [u8; 16], values: Vec<u8>) -> Table {
+        let mut codes = [(0, 0); 256];
+        let mut symbols = values.iter();
+        let mut code = 0u32;
+        for (length, count) in (1..).zip(bits) {
+            for symbol in symbols.by_ref().take(count.into()) {
+                codes[usize::from(*symbol)] = (code as u16, length);
                 code += 1;
             }
             code <<= 1;
         }
-        Table { bits, values, codes }
+        let mut entries = Box::new([0; 16 * 256]);
+        for (run, entries) in entries.as_chunks_mut::<256>().0.iter_mut().enumerate() {
+            for value in (-127..=126i32).filter(|value| *value != 0) {
+                let category = category(value);
+                let (code, length) = codes[run << 4 | category as usize];
+                if length > 0 {
+                    let code = u32::from(code) << category | value_bits(value, category);
+                    entries[usize::from(value as u8)] = (code << 8) | (u32::from(length) + category);
+                }
+            }
+        }
+        Table { bits, values, codes, entries }
     }
 
     fn code(&self, symbol: u8) -> (u32, u32) {
         let (code, length) = self.codes[usize::from(symbol)];
         (code.into(), length.into())
     }
+}
+
+/// The bits of a value behind its symbol: negative values less one (F.1.2.1).
+#[inline(always)]
+fn value_bits(value: i32, category: u32) -> u32 {
+    (value + (value >> 31)) as u32 & ((1 << category) - 1)
+}
+
+/// The tables of a component.
+pub(super) struct Codes {
+    pub(super) dc: Table,
+    pub(super) ac: Table,
 }
 
 /// Code length per symbol, 0 for symbols that do not occur.
@@ -135,80 +174,92 @@ fn code_lengths(counts: &[u64; 256]) -> [u8; 256] {
     lengths
 }
 
-/// Bytes that bits are gathered in before they are appended.
-const GATHERED: usize = 1024;
-/// The most that one block takes: 64 values of at most 16 + 11 bits and three runs of 16 zeros, every byte stuffed.
-const BLOCK_BYTES: usize = 2 * (64 * 27 + 3 * 16) / 8 + 8;
+/// Bytes that are gathered before they are appended; a power of two.
+const GATHERED: usize = 4096;
+/// The most that one block takes before bytes are stuffed: 64 values of at most 16 + 11 bits, three runs of 16 zeros,
+/// and what was left over.
+const BLOCK_BYTES: usize = (64 * 27 + 3 * 16) / 8 + 8;
 
 /// Appends bits, most significant first, with a zero byte stuffed behind every 0xff.
+///
+/// Bytes are written without asking how many are full, eight at a time, of which the rest is overwritten by what
+/// follows; zeros are stuffed when many have been gathered.
 pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
-    gathered: [u8; GATHERED],
+    gathered: [u8; GATHERED + 8],
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    /// Bytes gathered.
     filled: usize,
-    /// The low `count` bits are not written yet.
+    /// The low `count` bits, at most 7 between calls, are not in whole bytes yet.
     bits: u64,
     count: u32,
 }
 
-impl<'a> BitWriter<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        BitWriter { out, gathered: [0; GATHERED], filled: 0, bits: 0, count: 0 }
-    }
-
-    /// Makes room for `bytes` more.
-    fn reserve(&mut self, bytes: usize) {
-        if self.filled + bytes > GATHERED {
-            self.out.extend_from_slice(&self.gathered[..self.filled]);
-            self.filled = 0;
-        }
-    }
-
-    /// Appends the low `length` bits of `value`, which has no others; at most 32. There must be room.
-    #[inline]
+impl State {
+    /// Appends the low `length` bits of `value`, which has no others; at most 57 until [`State::write`].
+    #[inline(always)]
     fn put(&mut self, value: u32, length: u32) {
         self.bits = self.bits << length | u64::from(value);
         self.count += length;
-        if self.count >= 32 {
-            self.count -= 32;
-            let word = (self.bits >> self.count) as u32;
-            // A byte of `!word` is zero where a byte of `word` is 0xff.
-            if (!word).wrapping_sub(0x0101_0101) & word & 0x8080_8080 == 0 {
-                self.gathered[self.filled..self.filled + 4].copy_from_slice(&word.to_be_bytes());
-                self.filled += 4;
-            } else {
-                word.to_be_bytes().into_iter().for_each(|byte| self.push(byte));
-            }
+    }
+
+    /// Writes the whole bytes. There must be room.
+    #[inline(always)]
+    fn write(&mut self, gathered: &mut [u8; GATHERED + 8]) {
+        // The mask spares a comparison: the place is always inside.
+        let to = &mut gathered[self.filled % GATHERED..][..8];
+        to.copy_from_slice(&(self.bits << (self.count.wrapping_neg() & 63)).to_be_bytes());
+        self.filled += self.count as usize / 8;
+        self.count %= 8;
+    }
+
+    /// Symbol `high` << 4 | category of `value`, then the bits of `value` (F.1.2.1 and F.1.2.2).
+    #[inline(always)]
+    fn put_value(&mut self, table: &Table, high: u32, value: i32) {
+        let category = category(value);
+        let (code, length) = table.code((high << 4 | category) as u8);
+        self.put(code << category | value_bits(value, category), length + category);
+    }
+}
+
+impl<'a> BitWriter<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        BitWriter { out, gathered: [0; GATHERED + 8], state: State { filled: 0, bits: 0, count: 0 } }
+    }
+
+    /// Makes room for `bytes` more.
+    #[inline(always)]
+    fn reserve(&mut self, bytes: usize) {
+        if self.state.filled + bytes > GATHERED {
+            self.append();
         }
     }
 
-    fn push(&mut self, byte: u8) {
-        self.gathered[self.filled] = byte;
-        self.filled += 1;
-        if byte == 0xff {
-            self.gathered[self.filled] = 0;
-            self.filled += 1;
+    /// Appends what was gathered.
+    #[inline(never)]
+    fn append(&mut self) {
+        let mut rest = &self.gathered[..self.state.filled];
+        while let Some(at) = position_of_ff(rest) {
+            let (stuffed, behind) = rest.split_at(at + 1);
+            self.out.extend_from_slice(stuffed);
+            self.out.push(0);
+            rest = behind;
         }
+        self.out.extend_from_slice(rest);
+        self.state.filled = 0;
     }
 
     /// Fills the last byte with ones.
     pub(super) fn finish(mut self) {
-        self.reserve(BLOCK_BYTES);
-        let fill = (8 - self.count % 8) % 8;
-        self.put((1 << fill) - 1, fill);
-        while self.count > 0 {
-            self.count -= 8;
-            self.push((self.bits >> self.count) as u8);
-        }
-        self.out.extend_from_slice(&self.gathered[..self.filled]);
-    }
-
-    /// Symbol `high` << 4 | category of `value`, then the bits of `value` (F.1.2.1 and F.1.2.2).
-    fn put_value(&mut self, table: &Table, high: u32, value: i32) {
-        let category = category(value);
-        let (code, length) = table.code((high << 4 | category) as u8);
-        // Negative values are stored less one.
-        let bits = (value + (value >> 31)) as u32 & ((1 << category) - 1);
-        self.put(code << category | bits, length + category);
+        self.reserve(8);
+        let fill = (8 - self.state.count % 8) % 8;
+        self.state.put((1 << fill) - 1, fill);
+        self.state.write(&mut self.gathered);
+        self.append();
     }
 
     /// Appends one block: the difference of `dc_value` to `prediction`, then its AC coefficients; bit k of `negated`
@@ -221,19 +272,89 @@ impl<'a> BitWriter<'a> {
         prediction: i32,
     ) {
         self.reserve(BLOCK_BYTES);
-        self.put_value(dc, 0, i32::from(dc_value) - prediction);
+        let mut state = self.state;
+        state.put_value(dc, 0, i32::from(dc_value) - prediction);
+        state.write(&mut self.gathered);
         let mut k = 0;
         for token in tokens {
             k += token.zeros() + 1;
-            // Sixteen zeros are a symbol of their own, whose category is 0.
             let value = i32::from(token.value());
-            self.put_value(ac, token.zeros(), if negated >> k & 1 == 1 { -value } else { value });
+            let value = if negated >> k & 1 == 1 { -value } else { value };
+            let entry = ac.entries[(token.zeros() << 8 | value.clamp(-128, 127) as u8 as u32) as usize % (16 * 256)];
+            if entry != 0 {
+                state.put(entry >> 8, entry & 0xff);
+            } else {
+                // Sixteen zeros are a symbol of their own, whose category is 0.
+                state.put_value(ac, token.zeros(), value);
+            }
+            state.write(&mut self.gathered);
         }
         if k < 63 {
             let (code, length) = ac.code(EOB);
-            self.put(code, length);
+            state.put(code, length);
+            state.write(&mut self.gathered);
+        }
+        self.state = state;
+    }
+
+    /// Appends one block: the difference of its DC value to the one before, then its AC coefficients. `clamped` are they
+    /// in zigzag order, clamped to 8 bits; bit k of `nonzero` says whether coefficient k is not zero, where bit 0 says
+    /// nothing; `value` gives the coefficient at a position in natural order.
+    #[inline(always)]
+    pub(super) fn put_quantised(
+        &mut self,
+        codes: &Codes,
+        dc_difference: i32,
+        (clamped, nonzero): (&[i8; 64], u64),
+        value: impl Fn(usize) -> i16,
+    ) {
+        self.reserve(BLOCK_BYTES);
+        let mut state = self.state;
+        state.put_value(&codes.dc, 0, dc_difference);
+        state.write(&mut self.gathered);
+        let entries = &*codes.ac.entries;
+        let mut left = nonzero & !1;
+        let mut next = 1;
+        while left != 0 {
+            let k = left.trailing_zeros();
+            left &= left - 1;
+            let mut zeros = k - next;
+            next = k + 1;
+            match entries.get((zeros << 8 | u32::from(clamped[k as usize].cast_unsigned())) as usize) {
+                Some(entry) if *entry != 0 => state.put(entry >> 8, entry & 0xff),
+                _ => {
+                    while zeros >= 16 {
+                        let (code, length) = codes.ac.code(ZRL);
+                        state.put(code, length);
+                        state.write(&mut self.gathered);
+                        zeros -= 16;
+                    }
+                    state.put_value(&codes.ac, zeros, value(ZIGZAG[k as usize].into()).into());
+                }
+            }
+            state.write(&mut self.gathered);
+        }
+        if next < 64 {
+            let (code, length) = codes.ac.code(EOB);
+            state.put(code, length);
+            state.write(&mut self.gathered);
+        }
+        self.state = state;
+    }
+}
+
+/// Where the first 0xff is.
+fn position_of_ff(bytes: &[u8]) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // A byte of `!word` is zero where a byte of `word` is 0xff; the lowest one found is one.
+        let found = (!word).wrapping_sub(0x0101_0101_0101_0101) & word & 0x8080_8080_8080_8080;
+        if found != 0 {
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
         }
     }
+    rest.iter().position(|byte| *byte == 0xff).map(|at| 8 * words.len() + at)
 }
 
 #[cfg(test)]
@@ -289,10 +410,11 @@ mod tests {
         let mut writer = BitWriter::new(&mut out);
         for byte in [0x12, 0xff, 0xfe, 0x80, 0xff, 0xff, 0x00, 0x01, 0xff] {
             writer.reserve(8);
-            writer.put(byte >> 4, 4);
-            writer.put(byte & 15, 4);
+            writer.state.put(byte >> 4, 4);
+            writer.state.put(byte & 15, 4);
+            writer.state.write(&mut writer.gathered);
         }
-        writer.put(0, 3);
+        writer.state.put(0, 3);
         writer.finish();
         assert_eq!(out, [0x12, 0xff, 0, 0xfe, 0x80, 0xff, 0, 0xff, 0, 0x00, 0x01, 0xff, 0, 0x1f]);
     }

@@ -1,11 +1,11 @@
-//! JPEG: a small safe interface over the libjpeg API.
+//! JPEG: a small safe interface over the libjpeg API for reading, and an encoder of tiles.
 //!
 //! - [`Decoder`] hands out rows at full quality.
 //! - [`TileEncoder`] writes the abbreviated streams that the tiles of a TIFF hold.
 //! - [`Coefficients`] cuts a JPEG into such tiles without decoding it, so that no pixel changes.
 //!
-//! `header`, `metadata`, `huffman` and `tokens` are plain Rust. All calls into libjpeg stand in `session`, `decoder`,
-//! `tile_encoder` and `coefficients`, under these rules:
+//! `header`, `metadata`, `huffman`, `tokens`, `forward` and `tile_encoder` are plain Rust, with vector instructions in
+//! `forward/avx2`. All calls into libjpeg stand in `session`, `decoder` and `coefficients`, under these rules:
 //!
 //! - Errors leave libjpeg by unwinding (its C code is built with unwind tables) and are caught at every call.
 //! - Data that libjpeg would only warn about, and fill with gray, is an error here. Warnings that cost no
@@ -21,6 +21,7 @@ compile_error!(
 
 mod coefficients;
 mod decoder;
+mod forward;
 mod header;
 mod huffman;
 mod metadata;

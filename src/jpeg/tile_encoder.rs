@@ -1,17 +1,59 @@
 //! Abbreviated JPEG streams for the tiles of a TIFF (TIFF Technical Note 2).
 
-use std::mem;
-use std::ptr::{self, NonNull};
+use std::sync::LazyLock;
 
-use mozjpeg_sys as ffi;
-
-use super::session::{ErrorManager, Failure, error_pointer, guard};
+use super::forward::{self, Quantisation};
+use super::huffman::{Codes, Table, ZIGZAG};
 use crate::error::{Error, Result, Stage};
 
-/// Rows given to libjpeg in one call; divides every tile side.
-const ROWS_PER_CALL: usize = 16;
+/// The quantisation tables of annex K, in natural order: luminance (K.1) and chrominance (K.2).
+const QUANTISATION: [[u8; 64]; 2] = [
+    [
+        16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29,
+        51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121,
+        120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+    ],
+    [
+        17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99,
+    ],
+];
 
-const BUFFER_BYTES: usize = 16 << 10;
+/// The Huffman tables of annex K (K.3 to K.6), of luminance and chrominance.
+static HUFFMAN: LazyLock<[Codes; 2]> = LazyLock::new(|| {
+    const DC_LUMINANCE: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
+    const DC_CHROMINANCE: [u8; 16] = [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
+    const AC_LUMINANCE: [u8; 16] = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
+    const AC_CHROMINANCE: [u8; 16] = [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 119];
+    const AC_LUMINANCE_SYMBOLS: &[u8] = &[
+        0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61, 0x07, 0x22, 0x71,
+        0x14, 0x32, 0x81, 0x91, 0xa1, 0x08, 0x23, 0x42, 0xb1, 0xc1, 0x15, 0x52, 0xd1, 0xf0, 0x24, 0x33, 0x62, 0x72,
+        0x82, 0x09, 0x0a, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x34, 0x35, 0x36, 0x37,
+        0x38, 0x39, 0x3a, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59,
+        0x5a, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a, 0x83,
+        0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0xa2, 0xa3,
+        0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xc2, 0xc3,
+        0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda, 0xe1, 0xe2,
+        0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
+    ];
+    const AC_CHROMINANCE_SYMBOLS: &[u8] = &[
+        0x00, 0x01, 0x02, 0x03, 0x11, 0x04, 0x05, 0x21, 0x31, 0x06, 0x12, 0x41, 0x51, 0x07, 0x61, 0x71, 0x13, 0x22,
+        0x32, 0x81, 0x08, 0x14, 0x42, 0x91, 0xa1, 0xb1, 0xc1, 0x09, 0x23, 0x33, 0x52, 0xf0, 0x15, 0x62, 0x72, 0xd1,
+        0x0a, 0x16, 0x24, 0x34, 0xe1, 0x25, 0xf1, 0x17, 0x18, 0x19, 0x1a, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x35, 0x36,
+        0x37, 0x38, 0x39, 0x3a, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58,
+        0x59, 0x5a, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a,
+        0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a,
+        0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba,
+        0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda,
+        0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
+    ];
+    let dc = |bits| Table::new(bits, (0..=11).collect());
+    [
+        Codes { dc: dc(DC_LUMINANCE), ac: Table::new(AC_LUMINANCE, AC_LUMINANCE_SYMBOLS.to_vec()) },
+        Codes { dc: dc(DC_CHROMINANCE), ac: Table::new(AC_CHROMINANCE, AC_CHROMINANCE_SYMBOLS.to_vec()) },
+    ]
+});
 
 /// What the tiles hold and how it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +76,16 @@ impl TileKind {
         }
     }
 
+    /// How many tables of each sort there are.
+    pub(super) const fn tables(self) -> usize {
+        if matches!(self, TileKind::Rgb { .. }) { 2 } else { 1 }
+    }
+
+    /// The tables of a component.
+    pub(super) const fn table(self, component: usize) -> usize {
+        if component > 0 { self.tables() - 1 } else { 0 }
+    }
+
     /// Value of the TIFF tag YCbCrSubSampling.
     pub const fn subsampling(self) -> (u16, u16) {
         match self {
@@ -43,86 +95,20 @@ impl TileKind {
     }
 }
 
-/// libjpeg's destination manager, which appends to a vector by way of a fixed buffer.
-#[repr(C)]
-struct Destination {
-    /// First, so that libjpeg's pointer to it is a pointer to the whole.
-    base: ffi::jpeg_destination_mgr,
-    buffer: Box<[u8; BUFFER_BYTES]>,
-    out: Vec<u8>,
-}
-
-impl Destination {
-    fn new() -> Self {
-        let base = ffi::jpeg_destination_mgr {
-            next_output_byte: ptr::null_mut(),
-            free_in_buffer: 0,
-            init_destination: Some(init_destination),
-            empty_output_buffer: Some(empty_output_buffer),
-            term_destination: Some(term_destination),
-        };
-        Destination { base, buffer: Box::new([0; BUFFER_BYTES]), out: Vec::new() }
-    }
-
-    /// # Safety
-    /// `cinfo.dest` points to a `Destination` that nobody else looks at.
-    unsafe fn of(cinfo: &mut ffi::jpeg_compress_struct) -> &mut Destination {
-        // SAFETY: the contract.
-        unsafe { &mut *cinfo.dest.cast() }
-    }
-
-    fn rewind(&mut self) {
-        self.base.next_output_byte = self.buffer.as_mut_ptr();
-        self.base.free_in_buffer = BUFFER_BYTES;
-    }
-}
-
-unsafe extern "C-unwind" fn init_destination(cinfo: &mut ffi::jpeg_compress_struct) {
-    // SAFETY: `TileEncoder::new` set `dest`, and libjpeg has it to itself during a call.
-    unsafe { Destination::of(cinfo) }.rewind();
-}
-
-/// Called when the buffer is full, whatever `free_in_buffer` says.
-unsafe extern "C-unwind" fn empty_output_buffer(cinfo: &mut ffi::jpeg_compress_struct) -> ffi::boolean {
-    // SAFETY: as in `init_destination`.
-    let destination = unsafe { Destination::of(cinfo) };
-    destination.out.extend_from_slice(&destination.buffer[..]);
-    destination.rewind();
-    1
-}
-
-unsafe extern "C-unwind" fn term_destination(cinfo: &mut ffi::jpeg_compress_struct) {
-    // SAFETY: as in `init_destination`.
-    let destination = unsafe { Destination::of(cinfo) };
-    let filled = BUFFER_BYTES - destination.base.free_in_buffer;
-    destination.out.extend_from_slice(&destination.buffer[..filled]);
-}
-
-/// What libjpeg keeps pointers into; never moves.
-struct Shared {
-    cinfo: ffi::jpeg_compress_struct,
-    errors: ErrorManager,
-    destination: Destination,
-}
-
 /// Encodes square tiles with one set of tables.
 ///
 /// Accurate integer DCT, the quantisation tables of T.81 annex K scaled by libjpeg's quality rule, the Huffman
-/// tables of annex K, one baseline scan. The same pixels give the same bytes, whichever encoder of the same
-/// parameters gets them. Kept for many tiles; cheap enough to have one per thread.
+/// tables of annex K, one baseline scan. The bytes are those of libjpeg with these settings. The same pixels give the
+/// same bytes, whichever encoder of the same parameters gets them, on every machine.
 pub struct TileEncoder {
-    /// Owned; from `Box::into_raw`.
-    shared: NonNull<Shared>,
+    quantisation: Box<[Quantisation; 2]>,
     tables: Vec<u8>,
     kind: TileKind,
     tile_px: u32,
 }
 
-// SAFETY: libjpeg has no state outside its objects, and nothing here is tied to a thread.
-unsafe impl Send for TileEncoder {}
-
 impl TileEncoder {
-    /// An encoder for tiles of `tile_px` × `tile_px` pixels at `quality` 0–100; libjpeg takes 0 as 1.
+    /// An encoder for tiles of `tile_px` × `tile_px` pixels at `quality` 0–100; as with libjpeg, 0 is 1.
     ///
     /// # Errors
     /// `Misuse` when `tile_px` is not a multiple of 16 from 16 to 65 520, or `quality` is over 100.
@@ -136,57 +122,13 @@ impl TileEncoder {
         if quality > 100 {
             return Err(Error::misuse(Stage::Encode, format!("JPEG quality {quality}; it must be 0 to 100")));
         }
-        // SAFETY: the struct holds integers, raw pointers and C enums with a zero variant, so zero is valid.
-        let cinfo: ffi::jpeg_compress_struct = unsafe { mem::zeroed() };
-        let shared = Box::new(Shared { cinfo, errors: ErrorManager::new(), destination: Destination::new() });
-        let shared = NonNull::from(Box::leak(shared));
-        // From here on `Drop` cleans up, also when the calls below fail.
-        let mut encoder = TileEncoder { shared, tables: Vec::new(), kind, tile_px };
-        let pointer = shared.as_ptr();
-        let set_up = guard(|| {
-            // SAFETY: `pointer` is valid, and everything that libjpeg gets a pointer to lives as long as it.
-            let cinfo = unsafe {
-                (*pointer).cinfo.common.err = error_pointer(&raw mut (*pointer).errors);
-                ffi::jpeg_create_compress(&raw mut (*pointer).cinfo);
-                // `jpeg_create_compress` clears all but `err`.
-                (*pointer).cinfo.dest = (&raw mut (*pointer).destination).cast();
-                &mut (*pointer).cinfo
-            };
-            (cinfo.image_width, cinfo.image_height) = (tile_px, tile_px);
-            cinfo.input_components = kind.channels() as i32;
-            cinfo.in_color_space = match kind {
-                TileKind::Gray => ffi::JCS_GRAYSCALE,
-                TileKind::Rgb { .. } => ffi::JCS_RGB,
-                TileKind::Cmyk => ffi::JCS_CMYK,
-            };
-            // SAFETY: the object is created, and the fields that `jpeg_set_defaults` asks for are set. `comp_info`
-            // then has one entry per component at least. A table pointer may be null: the table is not written.
-            unsafe {
-                ffi::jpeg_c_set_int_param(cinfo, ffi::JINT_COMPRESS_PROFILE, ffi::JCP_FASTEST as i32);
-                ffi::jpeg_set_defaults(cinfo);
-                ffi::jpeg_set_quality(cinfo, quality.into(), 1);
-                cinfo.dct_method = ffi::J_DCT_METHOD::JDCT_ISLOW;
-                cinfo.write_JFIF_header = 0;
-                cinfo.write_Adobe_marker = 0;
-                match kind {
-                    TileKind::Rgb { half_chroma } => {
-                        let factor = if half_chroma { 2 } else { 1 };
-                        (*cinfo.comp_info).h_samp_factor = factor;
-                        (*cinfo.comp_info).v_samp_factor = factor;
-                    }
-                    TileKind::Gray | TileKind::Cmyk => {
-                        cinfo.quant_tbl_ptrs[1] = ptr::null_mut();
-                        cinfo.dc_huff_tbl_ptrs[1] = ptr::null_mut();
-                        cinfo.ac_huff_tbl_ptrs[1] = ptr::null_mut();
-                    }
-                }
-                // Also marks the tables as sent, so that the tiles leave them out.
-                ffi::jpeg_write_tables(cinfo);
-            }
-        });
-        set_up.map_err(encode_error)?;
-        encoder.tables = mem::take(&mut encoder.destination_mut().out);
-        Ok(encoder)
+        let quantisation = QUANTISATION.map(|table| table.map(|value| scaled(value, quality)));
+        Ok(TileEncoder {
+            tables: write_tables(&quantisation[..kind.tables()]),
+            quantisation: Box::new(quantisation.map(|table| Quantisation::new(&table))),
+            kind,
+            tile_px,
+        })
     }
 
     /// The stream with the tables that all tiles share: the value of the TIFF tag JPEGTables.
@@ -202,9 +144,8 @@ impl TileEncoder {
     /// `stride` bytes behind the one before.
     ///
     /// # Errors
-    /// `Misuse` when `pixels` ends before the last row does, or rows overlap; `Limit` when libjpeg gets no memory.
-    /// `out` is then unchanged.
-    pub fn encode(&mut self, pixels: &[u8], stride: usize, out: &mut Vec<u8>) -> Result<()> {
+    /// `Misuse` when `pixels` ends before the last row does, or rows overlap. `out` is then unchanged.
+    pub fn encode(&self, pixels: &[u8], stride: usize, out: &mut Vec<u8>) -> Result<()> {
         let row_bytes = self.tile_px as usize * self.kind.channels();
         let expected = stride.saturating_mul(self.tile_px as usize - 1).saturating_add(row_bytes);
         if stride < row_bytes || pixels.len() < expected {
@@ -216,51 +157,52 @@ impl TileEncoder {
                 ),
             ));
         }
-        let length = out.len();
-        self.destination_mut().out = mem::take(out);
-        let pointer = self.shared.as_ptr();
-        let encoded = guard(|| {
-            // SAFETY: valid until `drop`, and `&mut self` is exclusive; libjpeg's own pointers lead to the other fields.
-            let cinfo = unsafe { &mut (*pointer).cinfo };
-            // SAFETY: the object is set up and idle. Every row pointer leads to `row_bytes` bytes, which is what
-            // libjpeg reads: `image_width` × `input_components`. It does not write to them.
-            unsafe {
-                ffi::jpeg_start_compress(cinfo, 0);
-                for first in (0..self.tile_px as usize).step_by(ROWS_PER_CALL) {
-                    let pointers: [*const u8; ROWS_PER_CALL] =
-                        std::array::from_fn(|row| pixels[(first + row) * stride..][..row_bytes].as_ptr());
-                    ffi::jpeg_write_scanlines(cinfo, pointers.as_ptr(), ROWS_PER_CALL as u32);
-                }
-                ffi::jpeg_finish_compress(cinfo);
-            }
-        });
-        *out = mem::take(&mut self.destination_mut().out);
-        encoded.map_err(|failure| {
-            out.truncate(length);
-            // SAFETY: allowed in every state; makes the object idle again. Frees memory and raises nothing.
-            unsafe { ffi::jpeg_abort_compress(&mut (*pointer).cinfo) };
-            encode_error(failure)
-        })
+        self.write_headers(out);
+        forward::scan((self.kind, self.tile_px as usize), (&self.quantisation, &HUFFMAN), (pixels, stride), out);
+        out.extend_from_slice(&[0xff, 0xd9]);
+        Ok(())
     }
 
-    fn destination_mut(&mut self) -> &mut Destination {
-        // SAFETY: valid until `drop`, `&mut self` is exclusive, and no call into libjpeg is under way.
-        unsafe { &mut (*self.shared.as_ptr()).destination }
+    /// Start of image, frame header, scan header.
+    fn write_headers(&self, out: &mut Vec<u8>) {
+        let count = self.kind.channels() as u8;
+        let ids: &[u8] = if self.kind == TileKind::Cmyk { b"CMYK" } else { &[1, 2, 3][..self.kind.channels()] };
+        let [high, low] = (self.tile_px as u16).to_be_bytes();
+        out.extend_from_slice(&[0xff, 0xd8, 0xff, 0xc0, 0, 8 + 3 * count, 8, high, low, high, low, count]);
+        for (index, id) in ids.iter().enumerate() {
+            let (h, v) = if index == 0 { self.kind.subsampling() } else { (1, 1) };
+            out.extend_from_slice(&[*id, (h << 4 | v) as u8, self.kind.table(index) as u8]);
+        }
+        out.extend_from_slice(&[0xff, 0xda, 0, 6 + 2 * count, count]);
+        for (index, id) in ids.iter().enumerate() {
+            out.extend_from_slice(&[*id, 0x11 * self.kind.table(index) as u8]);
+        }
+        out.extend_from_slice(&[0, 63, 0]);
     }
 }
 
-impl Drop for TileEncoder {
-    fn drop(&mut self) {
-        let pointer = self.shared.as_ptr();
-        // SAFETY: the pointer came from a `Box` and is given back once. Destroying is allowed in every state,
-        // also before creation succeeded: the struct is zero then.
-        unsafe {
-            ffi::jpeg_destroy_compress(&mut (*pointer).cinfo);
-            drop(Box::from_raw(pointer));
+/// libjpeg's rule: quality 50 takes a table as it is, 100 makes it all ones.
+fn scaled(value: u8, quality: u8) -> u8 {
+    let quality = u32::from(quality.max(1));
+    let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
+    ((u32::from(value) * percent + 50) / 100).clamp(1, 255) as u8
+}
+
+/// A stream of the quantisation tables and of as many Huffman tables of each class.
+fn write_tables(quantisation: &[[u8; 64]]) -> Vec<u8> {
+    let mut out = vec![0xff, 0xd8];
+    for (index, table) in (0..).zip(quantisation) {
+        out.extend_from_slice(&[0xff, 0xdb, 0, 2 + 1 + 64, index]);
+        out.extend(ZIGZAG.map(|position| table[usize::from(position)]));
+    }
+    for (index, codes) in (0..quantisation.len() as u8).zip(&*HUFFMAN) {
+        for (class, table) in [(0x00, &codes.dc), (0x10, &codes.ac)] {
+            let length = 2 + 1 + 16 + table.values.len() as u8;
+            out.extend_from_slice(&[0xff, 0xc4, 0, length, class | index]);
+            out.extend_from_slice(&table.bits);
+            out.extend_from_slice(&table.values);
         }
     }
-}
-
-fn encode_error(failure: Failure) -> Error {
-    failure.into_error(Stage::Encode, |text| format!("a JPEG tile could not be encoded: {text}"))
+    out.extend_from_slice(&[0xff, 0xd9]);
+    out
 }

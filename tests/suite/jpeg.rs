@@ -429,7 +429,7 @@ fn encoded_tiles_decode_to_their_pixels() {
             let tile = pixels(kind, side);
             let mut last = 0.0;
             for quality in [50, 75, 95, 100] {
-                let mut encoder = TileEncoder::new(kind, side, quality).expect("an encoder");
+                let encoder = TileEncoder::new(kind, side, quality).expect("an encoder");
                 let mut stream = b"before".to_vec();
                 encoder.encode(tile.samples.as_bytes(), tile.row_bytes(), &mut stream).expect("a tile");
                 assert_eq!(&stream[..6], b"before", "streams are appended");
@@ -492,7 +492,7 @@ fn tile_tables_are_annex_k_scaled_as_libjpeg_does() {
 #[test]
 fn ink_goes_into_tiles_as_it_is() {
     let inks = flat(PixelFormat::new(Color::Cmyk, false, Depth::U8), Size::new(16, 16), &[200, 10, 0, 255]);
-    let mut encoder = TileEncoder::new(TileKind::Cmyk, 16, 100).expect("an encoder");
+    let encoder = TileEncoder::new(TileKind::Cmyk, 16, 100).expect("an encoder");
     let mut stream = Vec::new();
     encoder.encode(inks.samples.as_bytes(), inks.row_bytes(), &mut stream).expect("a tile");
     // Without an Adobe marker decoders hand out what is stored.
@@ -504,13 +504,13 @@ fn any_encoder_in_any_thread_gives_the_same_bytes() {
     for kind in KINDS {
         let tile = pixels(kind, 64);
         let other = flat(tile.format, tile.size(), &[77; 4]);
-        let mut first = TileEncoder::new(kind, 64, 90).expect("an encoder");
+        let first = TileEncoder::new(kind, 64, 90).expect("an encoder");
         let mut expected = Vec::new();
         first.encode(tile.samples.as_bytes(), tile.row_bytes(), &mut expected).expect("a tile");
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let mut encoder = TileEncoder::new(kind, 64, 90).expect("an encoder");
+                    let encoder = TileEncoder::new(kind, 64, 90).expect("an encoder");
                     for _ in 0..3 {
                         encoder.encode(other.samples.as_bytes(), other.row_bytes(), &mut Vec::new()).expect("a tile");
                         let mut again = Vec::new();
@@ -521,7 +521,7 @@ fn any_encoder_in_any_thread_gives_the_same_bytes() {
             }
         });
         // An encoder goes on in another thread.
-        let mut moved = std::thread::spawn(move || first).join().expect("the thread");
+        let moved = std::thread::spawn(move || first).join().expect("the thread");
         let mut again = Vec::new();
         moved.encode(tile.samples.as_bytes(), tile.row_bytes(), &mut again).expect("a tile");
         assert!(again == expected);
@@ -534,7 +534,7 @@ fn tile_encoders_refuse_what_makes_no_sense() {
         let error = TileEncoder::new(TileKind::Gray, side, quality).err().expect("an error");
         assert_eq!(error.kind, ErrorKind::Misuse);
     }
-    let mut encoder = TileEncoder::new(TileKind::Gray, 16, 90).expect("an encoder");
+    let encoder = TileEncoder::new(TileKind::Gray, 16, 90).expect("an encoder");
     let mut out = b"before".to_vec();
     assert_eq!(encoder.encode(&[0; 255], 16, &mut out).expect_err("an error").kind, ErrorKind::Misuse);
     assert_eq!(out, b"before");
@@ -627,7 +627,7 @@ fn keeping_coefficients_changes_no_row_and_may_stop_early() {
 fn chroma_at_the_edge_of_the_image_is_that_of_the_source() {
     // The sides are multiples of an MCU, so beyond the edge there is only what the cutter makes up.
     let kind = TileKind::Rgb { half_chroma: true };
-    let mut encoder = TileEncoder::new(kind, 80, 90).expect("an encoder");
+    let encoder = TileEncoder::new(kind, 80, 90).expect("an encoder");
     let mut stream = Vec::new();
     encoder.encode(pixels(kind, 80).samples.as_bytes(), 80 * kind.channels(), &mut stream).expect("a tile");
     let data = join(encoder.tables(), &stream);
@@ -649,7 +649,7 @@ fn nothing_outside_of_the_window_gets_into_a_tile() {
                 crate::support::set(&mut image, x, y, 0, x * 5 + y);
             }
         }
-        let mut encoder = TileEncoder::new(TileKind::Gray, 64, 90).expect("an encoder");
+        let encoder = TileEncoder::new(TileKind::Gray, 64, 90).expect("an encoder");
         let mut stream = Vec::new();
         encoder.encode(image.samples.as_bytes(), image.row_bytes(), &mut stream).expect("a tile");
         let data = join(encoder.tables(), &stream);
@@ -684,7 +684,7 @@ fn tiles_are_cut_by_many_threads_at_once() {
 fn shared_tables_fit_the_image() {
     // One tile of the size of the source holds the same blocks, so only the Huffman tables differ.
     for kind in [TileKind::Gray, TileKind::Rgb { half_chroma: true }, TileKind::Rgb { half_chroma: false }] {
-        let mut encoder = TileEncoder::new(kind, 256, 90).expect("an encoder");
+        let encoder = TileEncoder::new(kind, 256, 90).expect("an encoder");
         let mut standard = Vec::new();
         encoder.encode(pixels(kind, 256).samples.as_bytes(), 256 * kind.channels(), &mut standard).expect("a tile");
         let data = join(encoder.tables(), &standard);

@@ -52,7 +52,7 @@ pub fn jpeg(image: &Raster, half_chroma: bool) -> Vec<u8> {
         PixelFormat { color: Color::Rgb, alpha: false, depth: Depth::U8 } => TileKind::Rgb { half_chroma },
         other => panic!("no JPEG of {other}"),
     };
-    let mut encoder = TileEncoder::new(kind, image.width, 90).unwrap();
+    let encoder = TileEncoder::new(kind, image.width, 90).unwrap();
     // Tables end with an end marker and the image begins with a start marker: four bytes to leave out.
     let mut bytes = encoder.tables().to_vec();
     bytes.truncate(bytes.len() - 2);

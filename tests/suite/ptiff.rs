@@ -253,7 +253,7 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
         let format = if kind == TileKind::Gray { GRAY } else { RGB };
         // A whole JPEG: tables and image of one large tile, coarse enough for a second generation to show.
         let size = Size::new(208, 208);
-        let mut encoder = TileEncoder::new(kind, size.width, 60).expect("an encoder");
+        let encoder = TileEncoder::new(kind, size.width, 60).expect("an encoder");
         let mut image = Vec::new();
         encoder
             .encode(scene(format, size, 5).samples.as_bytes(), size.width as usize * format.channels(), &mut image)
