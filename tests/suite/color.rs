@@ -5,7 +5,7 @@ use std::path::Path;
 
 use reprise::encode::ptiff;
 use reprise::geometry::Size;
-use reprise::gpu::{Adapters, Gpu};
+use reprise::gpu::{Adapters, Config};
 use reprise::ops::color::{self, Builtin, Evaluator, Intent, Plan, Profile, Rendering, delta_e_2000};
 use reprise::pixel::{Color, Depth, PixelFormat, Raster};
 
@@ -230,11 +230,7 @@ fn shaders_give_the_bits_of_the_cpu() {
 #[test]
 fn tables_go_to_the_device_once() {
     // A device of its own, so that its counters are.
-    let Ok(gpu) = Gpu::open(Adapters::Any) else {
-        assert!(std::env::var_os("REQUIRE_GPU").is_none_or(|v| v != "1"), "REQUIRE_GPU=1 and there is no adapter");
-        println!("skipped: no adapter");
-        return;
-    };
+    let Some(gpu) = crate::parity::open(Config::new(Adapters::Any)) else { return };
     let source = PixelFormat::new(Color::Cmyk, false, Depth::U8);
     let (from, to) = (Profile::builtin(Builtin::Cmyk), Profile::builtin(Builtin::AdobeRgb));
     let plan = Plan::new(source, from, to, Rendering::default(), false).unwrap();
@@ -249,12 +245,8 @@ fn tables_go_to_the_device_once() {
 
 #[test]
 fn images_over_the_limits_of_a_gpu_are_converted_in_bands() {
-    let config = reprise::gpu::Config { max_binding_bytes: Some(2 << 20), ..reprise::gpu::Config::new(Adapters::Any) };
-    let Ok(gpu) = Gpu::open_with(config) else {
-        assert!(std::env::var_os("REQUIRE_GPU").is_none_or(|v| v != "1"), "REQUIRE_GPU=1 and there is no adapter");
-        println!("skipped: no adapter");
-        return;
-    };
+    let config = Config { max_binding_bytes: Some(2 << 20), ..Config::new(Adapters::Any) };
+    let Some(gpu) = crate::parity::open(config) else { return };
     let format = PixelFormat::new(Color::Rgb, true, Depth::U16);
     let (from, to) = (Profile::builtin(Builtin::Srgb), Profile::builtin(Builtin::AdobeRgb));
     let plan = Plan::new(format, from, to, Rendering::default(), true).unwrap();

@@ -21,7 +21,7 @@ const RGBA: PixelFormat = PixelFormat::new(Color::Rgb, true, Depth::U8);
 const NO_BUDGET: u64 = u64::MAX;
 
 /// A device with this configuration; `None`, said aloud, when there is no adapter and `REQUIRE_GPU` is not set.
-fn open(config: Config) -> Option<Gpu> {
+pub fn open(config: Config) -> Option<Gpu> {
     match Gpu::open_with(config) {
         Ok(gpu) => Some(gpu),
         Err(error) => {

@@ -79,6 +79,11 @@ fn load_corners<const PAIR: bool>(nodes: &[u16], lowest: usize, steps: [usize; 3
     })
 }
 
+/// The output table of each component; `stride` is the distance from one to the next.
+fn tables<const TO: usize>(output: &[u8], stride: usize) -> [&[u8; 65536]; TO] {
+    std::array::from_fn(|c| output[c * stride..].first_chunk().expect("a whole table for each component"))
+}
+
 #[target_feature(enable = "avx2")]
 fn matrix<const TO: usize>(
     products: &[[[i32; 4]; 256]; 3],
@@ -88,8 +93,7 @@ fn matrix<const TO: usize>(
     from: &[u8],
     to: &mut [u8],
 ) {
-    let tables: [&[u8; 65536]; TO] =
-        std::array::from_fn(|c| output[c * stride..].first_chunk().expect("a whole table for each component"));
+    let tables = tables::<TO>(output, stride);
     for (from, to) in from.chunks_exact(steps[0]).zip(to.chunks_exact_mut(steps[1])) {
         let (Some(&[r, g, b]), Some(to)) = (from.first_chunk(), to.first_chunk_mut::<TO>()) else { return };
         let [r, g, b] = [&products[0][usize::from(r)], &products[1][usize::from(g)], &products[2][usize::from(b)]];
@@ -113,8 +117,7 @@ fn grid<const PAIR: bool, const CURVED: bool, const TO: usize>(
     from: &[u8],
     to: &mut [u8],
 ) {
-    let tables: [&[u8; 65536]; TO] =
-        std::array::from_fn(|c| output[c * stride..].first_chunk().expect("a whole table for each component"));
+    let tables = tables::<TO>(output, stride);
     let sign = _mm_set1_epi16(i16::MIN);
     // What the signs took away, and one half.
     let back = _mm_set1_epi32((1 << 29) + (1 << 13));
