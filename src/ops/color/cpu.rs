@@ -114,12 +114,12 @@ fn through_output(output: &[u16], output_stride: u32, values: [u32; 4]) -> [u32;
 }
 
 /// A pixel's place along one axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Place {
+#[derive(Debug, Clone, Copy)]
+struct Place {
     /// Number of the cell's lowest node, as far as this axis determines it.
-    pub(super) node: u32,
+    node: u32,
     /// Position in the cell above, nodes from one end of it to the other below: one comparison sorts both.
-    pub(super) step: u32,
+    step: u32,
 }
 
 impl Place {
@@ -195,15 +195,44 @@ pub(super) enum Narrow {
         output_stride: usize,
     },
     Grid {
-        /// Of each value of each component.
-        places: Box<[[Place; 256]; 4]>,
+        /// Of each value of each component: cell below, position above.
+        entries: Box<[[u32; 256]; 4]>,
+        nodes: Nodes,
         output: Vec<u8>,
         output_stride: usize,
     },
 }
 
-fn narrowed(value: u16) -> u8 {
-    ((u32::from(value) + 128) / 257) as u8
+/// The nodes of a grid as the loop reads them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Nodes {
+    /// Of one component: each with the node behind it above it.
+    One(Vec<u32>),
+    /// Less 2^15.
+    Four(Vec<[i16; 4]>),
+}
+
+/// A 16-bit value in 8 bits.
+#[inline(always)]
+pub(super) fn narrowed(value: u32) -> u8 {
+    ((value + 128) / 257) as u8
+}
+
+impl Nodes {
+    fn new(nodes: &[[u16; 4]], components: usize) -> Self {
+        if components == 1 {
+            let next = nodes.iter().skip(1).map(|node| u32::from(node[0])).chain([0]);
+            return Nodes::One(nodes.iter().zip(next).map(|(node, next)| u32::from(node[0]) | next << 16).collect());
+        }
+        Nodes::Four(nodes.iter().map(|node| node.map(|value| (value ^ 0x8000).cast_signed())).collect())
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Nodes::One(nodes) => size_of_val(&nodes[..]),
+            Nodes::Four(nodes) => size_of_val(&nodes[..]),
+        }
+    }
 }
 
 impl Narrow {
@@ -213,7 +242,7 @@ impl Narrow {
             return None;
         }
         let entry = |c: usize, value: usize| plan.input[c * plan.input_stride as usize + value];
-        let narrow_output = |output: &[u16]| output.iter().map(|value| narrowed(*value)).collect();
+        let narrow_output = |output: &[u16]| output.iter().map(|value| narrowed(u32::from(*value))).collect();
         Some(match &plan.stage {
             Stage::Matrix { rows, output, output_stride } => {
                 let mut products = Box::new([[[0; 4]; 256]; 3]);
@@ -229,21 +258,22 @@ impl Narrow {
                 Narrow::Matrix { products, output: narrow_output(output), output_stride: *output_stride as usize }
             }
             Stage::Grid { nodes, .. } if plan.source.color.components() == 1 => {
-                let made = |value| linear(nodes.as_flattened(), entry(0, value)).map(|v| narrowed(v as u16));
+                let made = |value| linear(nodes.as_flattened(), entry(0, value)).map(narrowed);
                 Narrow::Gray((0..256).map(made).collect())
             }
-            Stage::Grid { strides, output, output_stride, .. } => {
-                let mut places = Box::new([[Place::default(); 256]; 4]);
-                for (c, table) in places[..plan.source.color.components()].iter_mut().enumerate() {
-                    for (value, place) in table.iter_mut().enumerate() {
-                        *place = Place::new(entry(c, value), strides[c]);
+            Stage::Grid { nodes, output, output_stride, .. } => {
+                let mut entries = Box::new([[0; 256]; 4]);
+                for (c, table) in entries[..plan.source.color.components()].iter_mut().enumerate() {
+                    for (value, turned) in table.iter_mut().enumerate() {
+                        *turned = entry(c, value).rotate_left(16);
                     }
                 }
                 let output = match output.is_empty() {
-                    true => (0..=u16::MAX).map(narrowed).collect(),
+                    true => (0..=0xffff).map(narrowed).collect(),
                     false => narrow_output(output),
                 };
-                Narrow::Grid { places, output, output_stride: *output_stride as usize }
+                let nodes = Nodes::new(nodes, plan.target.color.components());
+                Narrow::Grid { entries, nodes, output, output_stride: *output_stride as usize }
             }
         })
     }
@@ -252,7 +282,7 @@ impl Narrow {
         (match self {
             Narrow::Gray(table) => size_of_val(&table[..]),
             Narrow::Matrix { products, output, .. } => size_of_val(&**products) + output.len(),
-            Narrow::Grid { places, output, .. } => size_of_val(&**places) + output.len(),
+            Narrow::Grid { entries, nodes, output, .. } => size_of_val(&**entries) + nodes.bytes() + output.len(),
         }) as u64
     }
 }
@@ -262,19 +292,25 @@ type NarrowLoop<'a> = Box<dyn Fn(&[u8], &mut [u8]) + Sync + 'a>;
 /// A faster loop than that over samples of any depth, where there is one; with the same results. It leaves alpha out.
 fn narrow_loop<'a>(plan: &'a Plan, narrow: &'a Narrow) -> Option<NarrowLoop<'a>> {
     if let Narrow::Gray(table) = narrow {
-        let [step_in, step_out] = [plan.source.channels(), plan.target.channels()];
-        let components = plan.target.color.components();
-        return Some(Box::new(move |from, to| {
-            for (from, to) in from.chunks_exact(step_in).zip(to.chunks_exact_mut(step_out)) {
-                to[..components].copy_from_slice(&table[usize::from(from[0])][..components]);
-            }
-        }));
+        let steps = [plan.source.channels(), plan.target.channels()];
+        let row = match plan.target.color.components() {
+            1 => gray::<1>,
+            3 => gray::<3>,
+            _ => gray::<4>,
+        };
+        return Some(Box::new(move |from, to| row(table, steps, from, to)));
     }
     #[cfg(target_arch = "x86_64")]
     if super::avx2::available() {
         return Some(Box::new(move |from, to| super::avx2::row(plan, narrow, from, to)));
     }
     None
+}
+
+fn gray<const TO: usize>(table: &[[u8; 4]], steps: [usize; 2], from: &[u8], to: &mut [u8]) {
+    for (from, to) in from.chunks_exact(steps[0]).zip(to.chunks_exact_mut(steps[1])) {
+        to[..TO].copy_from_slice(&table[usize::from(from[0])][..TO]);
+    }
 }
 
 fn copy_alpha(plan: &Plan, from: &[u8], to: &mut [u8]) {
