@@ -156,7 +156,7 @@ pub fn open(path: &Path, limits: &Limits) -> Result<Box<dyn RowSource>> {
         image.warn("was saved without a merged image; it is put together from the layers".into());
         let layers = document.layers.as_deref().unwrap_or_default();
         for layer in layers.iter().filter(|layer| layer.visible) {
-            if let Some(what) = layers::not_drawn(layer) {
+            for what in layers::not_drawn(layer) {
                 image.warn(format!("layer {:?} {what}", layer.name));
             }
         }
@@ -263,7 +263,7 @@ impl Work<'_> {
             }
             let bounds = layers::bounds(self.document, node);
             if bounds.is_empty() {
-                let why = layers::not_drawn(layer).unwrap_or("has no pixels");
+                let why = layers::not_drawn(layer).first().copied().unwrap_or("has no pixels");
                 self.warn(format!("layer {} {:?} {why}; no image is made of it", node.number, layer.name));
                 continue;
             }
@@ -337,7 +337,8 @@ impl Work<'_> {
         let part = (target.node.number, target.asset.clone(), output);
         let mut image = parts.apply(part, &origin.asset.path, &open, self.context, self.stop)?;
         let converted = &mut image.converted;
-        converted.warnings.extend(layers::not_drawn(target.layer).map(|what| format!("this layer {what}")));
+        let left_out = layers::not_drawn(target.layer).into_iter();
+        converted.warnings.extend(left_out.map(|what| format!("this layer {what}")));
         let text = match target.layer.text.as_deref().filter(|_| options.extract_text).map(Text::read) {
             None => None,
             Some(Ok(text)) => Some(template::text(&text)),

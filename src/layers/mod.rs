@@ -6,7 +6,8 @@
 //! bits; inks as their absence. Numbers are `f32`, rounded once.
 //!
 //! **What is not drawn**, and said in a warning: adjustment layers, gradient and pattern fills without pixels, effects
-//! (shadows, glows, strokes), the feather of masks, knock-outs and blend ranges (without a warning).
+//! (shadows, glows, strokes), the feather of masks, knock-outs and "Blend If". A group that passes through and that layers
+//! are clipped by is drawn as its layers look on what is below, without what is below.
 //!
 //! Rows flow from the file through masks and groups to the result, so memory follows the width and the number of
 //! layers, not the area.
@@ -136,20 +137,21 @@ fn fills_canvas(layer: &Layer) -> bool {
 }
 
 /// What of a layer is not drawn, for the user.
-pub fn not_drawn(layer: &Layer) -> Option<&'static str> {
+pub fn not_drawn(layer: &Layer) -> Vec<&'static str> {
     let feathered =
         [&layer.mask, &layer.real_mask].into_iter().flatten().any(|mask| !mask.disabled && mask.feather > 0.0);
-    if layer.adjustment {
-        Some("is an adjustment layer, which has no pixels of its own")
-    } else if layer.filled && layer.solid_color.is_none() && layer.bounds.is_empty() {
-        Some("is filled with a gradient or pattern whose pixels are not stored")
-    } else if layer.effects {
-        Some("has effects such as shadows or strokes, which are left out")
-    } else if feathered {
-        Some("has a feathered mask, which is applied without the feather")
-    } else if layer.blend == crate::psd::BlendMode::Dissolve {
-        Some("is blended by dissolve, which is drawn as normal")
-    } else {
-        None
-    }
+    let without_pixels = layer.filled && layer.solid_color.is_none() && layer.bounds.is_empty();
+    let dissolves = layer.blend == crate::psd::BlendMode::Dissolve;
+    [
+        (layer.adjustment, "is an adjustment layer, which has no pixels of its own"),
+        (without_pixels, "is filled with a gradient or pattern whose pixels are not stored"),
+        (layer.effects, "has effects such as shadows or strokes, which are left out"),
+        (feathered, "has a feathered mask, which is applied without the feather"),
+        (dissolves, "is blended by dissolve, which is drawn as normal"),
+        (layer.blend_if, "is blended only where Blend If says, which is not looked at"),
+        (layer.knockout, "knocks out what is below it, which is drawn as if it did not"),
+    ]
+    .into_iter()
+    .filter_map(|(so, what)| so.then_some(what))
+    .collect()
 }

@@ -219,13 +219,14 @@ impl Painter {
             between(&before, &share, backdrop);
             return Ok(());
         }
-        self.draw(y, region)?;
+        self.draw(y, region, Some(backdrop))?;
         mix(self.blend, &self.row, self.opacity, backdrop);
         Ok(())
     }
 
-    /// Row `y` of this layer or group alone, with what is clipped by it, into its row; the opacity is not applied.
-    fn draw(&mut self, y: i32, region: Bounds) -> Result<()> {
+    /// Row `y` of this layer or group alone, with what is clipped by it, into its row; the opacity is not applied. The
+    /// layers of a group that passes through look as they do on `backdrop`, where there is one.
+    fn draw(&mut self, y: i32, region: Bounds, backdrop: Option<&Row>) -> Result<()> {
         self.row.clear();
         match &mut self.content {
             Content::Planes { bounds, colors, alpha } => {
@@ -254,8 +255,17 @@ impl Painter {
                     }
                     overlap(*bounds, region, &mut self.row.alpha).1.fill(1.0);
                 }
-                for child in children {
+                for child in &mut *children {
                     child.paint(y, region, &mut self.row)?;
+                }
+                if let Some(backdrop) = backdrop.filter(|_| self.blend == BlendMode::PassThrough && artboard.is_none())
+                {
+                    // The rows of layers can be had again, as long as it is the same one.
+                    let mut on_backdrop = backdrop.clone();
+                    for child in children {
+                        child.paint(y, region, &mut on_backdrop)?;
+                    }
+                    take_out(backdrop, &on_backdrop, &mut self.row);
                 }
                 if let Some((bounds, _)) = artboard {
                     keep(*bounds, y, region, &mut self.row.alpha);
@@ -264,7 +274,7 @@ impl Painter {
         }
         self.masks.multiply_into(y, region, &mut self.row.alpha)?;
         for clipped in &mut self.clipped {
-            clipped.draw(y, region)?;
+            clipped.draw(y, region, None)?;
             mix_atop(clipped.blend, &clipped.row, clipped.opacity, &mut self.row);
         }
         Ok(())
@@ -272,7 +282,7 @@ impl Painter {
 
     /// Row `y` as an image of its own: with its opacity.
     pub(super) fn alone(&mut self, y: i32, region: Bounds) -> Result<&mut Row> {
-        self.draw(y, region)?;
+        self.draw(y, region, None)?;
         for alpha in &mut self.row.alpha {
             *alpha *= self.opacity;
         }
@@ -343,6 +353,19 @@ impl Mixed {
         match self {
             Mixed::Separable(function) => function(backdrop, source),
             Mixed::Together(colors) => colors[c][x],
+        }
+    }
+}
+
+/// The colours of a group alone, whose alpha `group` has already, from what it makes of a backdrop (ISO 32000-1, 11.4.8).
+fn take_out(backdrop: &Row, on_backdrop: &Row, group: &mut Row) {
+    for (c, plane) in group.colors.iter_mut().enumerate() {
+        for (x, value) in plane.iter_mut().enumerate() {
+            let (alpha, below) = (group.alpha[x], backdrop.alpha[x]);
+            if alpha > 0.0 {
+                let (before, after) = (backdrop.colors[c][x], on_backdrop.colors[c][x]);
+                *value = (after + (after - before) * below * (1.0 - alpha) / alpha).clamp(0.0, 1.0);
+            }
         }
     }
 }

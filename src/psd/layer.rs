@@ -139,6 +139,10 @@ pub struct Layer {
     pub adjustment: bool,
     /// Shadows, glows, strokes and the like are defined and shown.
     pub effects: bool,
+    /// It is shown only over some colours, or only some of its colours are ("Blend If").
+    pub blend_if: bool,
+    /// It cuts a hole into the layers below ("Knockout", shallow or deep).
+    pub knockout: bool,
 }
 
 impl Layer {
@@ -257,6 +261,8 @@ fn read_record(info: &mut Cursor, header: &Header, limits: &Limits) -> Result<La
         filled: false,
         adjustment: false,
         effects: false,
+        blend_if: false,
+        knockout: false,
     };
     let bytes = info.u32()?.into();
     let mut extra = info.section(bytes, "the extra data of a layer")?;
@@ -266,7 +272,7 @@ fn read_record(info: &mut Cursor, header: &Header, limits: &Limits) -> Result<La
         read_masks(&mut masks, &mut layer)?;
     }
     let ranges = extra.u32()?.into();
-    extra.skip(ranges)?;
+    layer.blend_if = blend_if(&extra.bytes(ranges)?);
     let bytes = u64::from(extra.u8()?);
     layer.name = latin(&extra.bytes(bytes)?);
     // With its length, it fills words of four bytes.
@@ -278,6 +284,11 @@ fn read_record(info: &mut Cursor, header: &Header, limits: &Limits) -> Result<La
 /// The name of a layer in the encoding of the machine that wrote it; only what all have in common is known here.
 fn latin(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { '\u{fffd}' }).collect()
+}
+
+/// Whether blending ranges leave anything out: each is two numbers where black begins, and two where white does.
+fn blend_if(ranges: &[u8]) -> bool {
+    ranges.as_chunks::<4>().0.iter().any(|range| *range != [0, 0, 255, 255])
 }
 
 fn read_masks(masks: &mut Cursor, layer: &mut Layer) -> Result<()> {
@@ -357,6 +368,7 @@ fn read_block(key: &[u8; 4], block: &mut Cursor, layer: &mut Layer) -> Result<()
         }
         b"lyid" => layer.id = Some(block.u32()?),
         b"iOpa" => layer.fill = block.u8()?,
+        b"knko" => layer.knockout = block.u8()? != 0,
         b"lsct" | b"lsdk" => {
             layer.section = match block.u32()? {
                 1 | 2 => Some(Section::Group),
@@ -381,7 +393,7 @@ fn read_block(key: &[u8; 4], block: &mut Cursor, layer: &mut Layer) -> Result<()
         }
         b"artb" | b"artd" => layer.artboard = artboard(&block.bytes(whole)?),
         b"GdFl" | b"PtFl" | b"vscg" => layer.filled = true,
-        b"lfx2" | b"lmfx" => layer.effects |= effects_shown(&block.bytes(whole)?),
+        b"lfx2" | b"lfxs" | b"lmfx" => layer.effects |= effects_shown(&block.bytes(whole)?),
         b"levl" | b"curv" | b"brit" | b"blnc" | b"hue " | b"hue2" | b"selc" | b"mixr" | b"grdm" | b"phfl" | b"expA"
         | b"blwh" | b"vibA" | b"clrL" | b"nvrt" | b"post" | b"thrs" => layer.adjustment = true,
         _ => {}

@@ -14,7 +14,7 @@ use reprise::psd::Document;
 use reprise::psd::text::Text;
 use reprise::{Error, ErrorKind};
 
-use crate::support::{assert_same, from_fn, psnr};
+use crate::support::{assert_same, from_fn, psnr, ssim};
 
 pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/psd").join(name)
@@ -51,34 +51,6 @@ fn on_white(image: &Raster) -> Raster {
         let alpha = if image.format.alpha { image.at(x, y, components) } else { max };
         (image.at(x, y, c) * alpha + white * (max - alpha) + max / 2) / max
     })
-}
-
-/// Mean structural similarity of windows of 8 × 8 samples (Wang and others 2004), of 1 at most.
-fn ssim(a: &Raster, b: &Raster) -> f64 {
-    let max = f64::from(a.format.depth.max());
-    let (c1, c2) = ((0.01 * max).powi(2), (0.03 * max).powi(2));
-    let (mut sum, mut windows) = (0.0, 0.0);
-    for channel in 0..a.format.channels() {
-        for top in (0..a.height).step_by(4) {
-            for left in (0..a.width).step_by(4) {
-                let place = |i: u32| ((left + i % 8).min(a.width - 1), (top + i / 8).min(a.height - 1));
-                let values = |image: &Raster| -> Vec<f64> {
-                    (0..64).map(|i| f64::from(image.at(place(i).0, place(i).1, channel))).collect()
-                };
-                let (x, y) = (values(a), values(b));
-                let mean = |v: &[f64]| v.iter().sum::<f64>() / 64.0;
-                let (mx, my) = (mean(&x), mean(&y));
-                let covariance = |v: &[f64], w: &[f64], mv: f64, mw: f64| {
-                    v.iter().zip(w).map(|(v, w)| (v - mv) * (w - mw)).sum::<f64>() / 63.0
-                };
-                let (vx, vy) = (covariance(&x, &x, mx, mx), covariance(&y, &y, my, my));
-                let vxy = covariance(&x, &y, mx, my);
-                sum += (2.0 * mx * my + c1) * (2.0 * vxy + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2));
-                windows += 1.0;
-            }
-        }
-    }
-    sum / windows
 }
 
 /// Says aloud that a test cannot run here, or fails where it has to.
@@ -196,8 +168,11 @@ fn layers_put_together_are_the_files_own_merged_image() {
         ("artboard.psd", 60.0),
         // Clipping.
         ("clipping-mask3.psd", f64::INFINITY),
+        ("clipping-mask4.psd", 55.0),
         ("clipping-mask5.psd", 60.0),
         ("clip-opacity.psd", 55.0),
+        // A group that passes through and that a layer is clipped by, with a blend mode inside.
+        ("passthrough_clipping_mask_blendmode.psd", 50.0),
         // Layer masks and vector masks with densities; a vector mask that only its path holds.
         ("mask-density-layervectormask.psd", 50.0),
         ("vector-mask3.psd", f64::INFINITY),
@@ -230,6 +205,33 @@ fn another_blend_mode_would_be_noticed() {
     let document = parse(bytes).unwrap();
     let db = psnr(&on_white(&merged(&document).unwrap()), &on_white(&composite(&document).unwrap()));
     assert!(db < 20.0, "{db}");
+}
+
+#[test]
+fn what_is_not_drawn_is_said_of_its_layer() {
+    let said = |bytes: Vec<u8>| -> Vec<(String, &'static str)> {
+        let layers = parse(bytes).unwrap().layers.unwrap();
+        layers.iter().flat_map(|l| layers::not_drawn(l).into_iter().map(|what| (l.name.clone(), what))).collect()
+    };
+    let bytes = bytes("blend-normal.psd");
+    assert_eq!(said(bytes.clone()), []);
+    let find = |what: &[u8]| (0..bytes.len()).rev().find(|at| bytes[*at..].starts_with(what)).unwrap();
+    // The ranges of the topmost layer: black of what is below it begins at 40 and 60.
+    let mut ranged = bytes.clone();
+    let at = find(&[0, 0, 255, 255, 0, 0, 255, 255]);
+    ranged[at..at + 2].copy_from_slice(&[40, 60]);
+    let [(layer, what)] = &said(ranged)[..] else { panic!("one layer is blended in part") };
+    assert!(!layer.is_empty() && what.contains("Blend If"), "{layer}: {what}");
+    // A length of four bytes stands between the key and the value.
+    let mut knocking = bytes.clone();
+    knocking[find(b"8BIMknko") + 12] = 2;
+    let [(layer, what)] = &said(knocking)[..] else { panic!("one layer knocks out") };
+    assert!(!layer.is_empty() && what.contains("knocks out"), "{layer}: {what}");
+    assert!(said(self::bytes("clip-adjustment.psd")).iter().any(|(_, what)| what.contains("adjustment")));
+    // The effect of one layer is switched off, and all effects of another.
+    let effects = said(self::bytes("effects-enabled.psd"));
+    let [(layer, what)] = &effects[..] else { panic!("{effects:?}") };
+    assert!(layer == "Layer 1" && what.contains("effects"), "{layer}: {what}");
 }
 
 #[test]

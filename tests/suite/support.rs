@@ -239,3 +239,31 @@ fn psnr_of_known_errors() {
     assert!((psnr(&black, &flat(format, Size::new(10, 10), &[255]))).abs() < 1e-9);
     assert!((psnr(&black, &flat(format, Size::new(10, 10), &[1])) - 48.1308).abs() < 1e-3);
 }
+
+/// Mean structural similarity of windows of 8 × 8 samples (Wang and others 2004), of 1 at most.
+pub fn ssim(a: &Raster, b: &Raster) -> f64 {
+    let max = f64::from(a.format.depth.max());
+    let (c1, c2) = ((0.01 * max).powi(2), (0.03 * max).powi(2));
+    let (mut sum, mut windows) = (0.0, 0.0);
+    for channel in 0..a.format.channels() {
+        for top in (0..a.height).step_by(4) {
+            for left in (0..a.width).step_by(4) {
+                let place = |i: u32| ((left + i % 8).min(a.width - 1), (top + i / 8).min(a.height - 1));
+                let values = |image: &Raster| -> Vec<f64> {
+                    (0..64).map(|i| f64::from(image.at(place(i).0, place(i).1, channel))).collect()
+                };
+                let (x, y) = (values(a), values(b));
+                let mean = |v: &[f64]| v.iter().sum::<f64>() / 64.0;
+                let (mx, my) = (mean(&x), mean(&y));
+                let covariance = |v: &[f64], w: &[f64], mv: f64, mw: f64| {
+                    v.iter().zip(w).map(|(v, w)| (v - mv) * (w - mw)).sum::<f64>() / 63.0
+                };
+                let (vx, vy) = (covariance(&x, &x, mx, mx), covariance(&y, &y, my, my));
+                let vxy = covariance(&x, &y, mx, my);
+                sum += (2.0 * mx * my + c1) * (2.0 * vxy + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2));
+                windows += 1.0;
+            }
+        }
+    }
+    sum / windows
+}
