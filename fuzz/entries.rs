@@ -16,7 +16,7 @@ use reprise::ops::color::Profile;
 use reprise::pixel::Raster;
 use reprise::psd::Document;
 use reprise::psd::text::Text;
-use reprise::rip::{self, indesign};
+use reprise::rip::{self, dsc, indesign, postscript};
 use reprise::{job, preset};
 
 /// Small, so that nothing that is allowed takes long.
@@ -111,6 +111,19 @@ pub fn indesign(data: &[u8]) {
     if let Ok(previews) = indesign::read_previews(std::io::Cursor::new(data), &limits) {
         assert!(previews.pages.keys().all(|page| (1..=100).contains(page)), "pages are bounded");
     }
+}
+
+/// Comments of PostScript, headers of DOS EPS files, and of pages that Ghostscript drew.
+pub fn postscript(data: &[u8]) {
+    if let Some(resolution) = dsc::image_resolution(data) {
+        let sound = 1.0..=100_000.0;
+        assert!(sound.contains(&resolution.x) && sound.contains(&resolution.y), "resolutions are bounded");
+    }
+    let (head, tail) = data.split_at(data.len() / 2);
+    let _ = dsc::is_cmyk(head, tail);
+    let _ = dsc::is_cmyk(data, data);
+    let _ = dsc::dos_eps(data);
+    let _ = postscript::raw_header(&mut &data[..]);
 }
 
 /// Photoshop documents: structure, text, the merged image, layers put together and alone.

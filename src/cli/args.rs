@@ -162,7 +162,12 @@ pub enum Command {
     Doctor,
     /// Draw pages of one document for another `reprise`, which asks through a pipe
     #[command(hide = true, name = reprise::rip::pdf::WORKER_COMMAND)]
-    RipWorker { document: PathBuf },
+    RipWorker {
+        document: PathBuf,
+        /// Say which pages are in CMYK, and draw nothing
+        #[arg(long)]
+        inks: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -80,7 +80,7 @@ fn carry_out(command: &Command) -> reprise::Result<Verdict> {
         Command::CropRect(args) => inspect::crop_rect(args),
         Command::Validate { files, pixels, fail_fast } => inspect::validate(files, *pixels, *fail_fast),
         Command::Doctor => doctor::doctor(),
-        Command::RipWorker { document } => worker::serve(document),
+        Command::RipWorker { document, inks } => worker::serve(document, *inks),
     }
 }
 

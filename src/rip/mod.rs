@@ -3,10 +3,13 @@
 //! Documents come from anywhere, and the libraries that read them are large and written in C++. They never run inside
 //! this process: `worker` is what a child process does with PDFium, `pdf` talks to such children, `postscript` does the
 //! same with Ghostscript, and every child is ended when it takes too long. A child has one document only and a limit on
-//! its memory, so what a document breaks is that document. `indesign` reads pictures out of documents that nothing
+//! its memory, so what a document breaks is that document. `inks` says in such a child which pages are in CMYK, `dsc`
+//! what comments of PostScript say. `indesign` reads pictures out of documents that nothing
 //! open draws; it is memory-safe and needs no child.
 
+pub mod dsc;
 pub mod indesign;
+pub mod inks;
 pub mod pdf;
 pub mod postscript;
 mod protocol;
@@ -86,12 +89,13 @@ impl Limits {
 pub struct Settings {
     /// Pixels per inch.
     pub resolution_dpi: f64,
-    /// PDFium draws gray and RGB only.
+    /// PDFium draws gray and RGB only. With `own_color` what is drawn where nothing else is found.
     pub color: Color,
     /// Keep the background transparent; otherwise it is white.
     pub alpha: bool,
-    /// Pages of PDF without any colour become gray.
-    pub detect_gray: bool,
+    /// The document's own colours: pages without colour are gray, PostScript that says it is in inks is CMYK, others are
+    /// RGB.
+    pub own_color: bool,
 }
 
 impl Settings {

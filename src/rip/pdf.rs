@@ -16,6 +16,18 @@ use crate::pixel::{Color, Raster};
 /// The command of the program that [`super::worker::serve`] runs under; the path of the document follows.
 pub const WORKER_COMMAND: &str = "rip-worker";
 
+/// The option that makes a worker answer with [`super::inks::serve`] instead.
+pub const INKS_OPTION: &str = "--inks";
+
+/// Which pages of the document at `path` are in CMYK, by the rule of [`super::inks`].
+///
+/// # Errors
+/// `Malformed` for a document that cannot be read, `Limit` when it takes too long, `Internal` when the worker dies.
+pub fn cmyk_pages(workers: &Workers, path: &Path, limits: &Limits) -> Result<Vec<bool>> {
+    let mut worker = Worker::start(workers, &[path.as_os_str(), OsStr::new(INKS_OPTION)], limits)?;
+    worker.receive(limits, "looking for colours")
+}
+
 /// One worker with one document. Pages are drawn one after another; several sessions draw the pages of a document in
 /// parallel.
 #[derive(Debug, Clone)]
@@ -30,6 +42,8 @@ struct Worker {
     child: GuardedChild,
     /// Pixels that were announced and not read yet.
     pending_bytes: u64,
+    /// The page that was last looked at for colour, and whether it is gray.
+    gray: Option<(u32, bool)>,
     lost: bool,
 }
 
@@ -40,11 +54,7 @@ impl Session {
     /// `Malformed` for a document that is broken or has no pages, `Unsupported` for an encrypted one or without PDFium,
     /// `Limit` for too many pages, `Internal` when the worker dies.
     pub fn open(workers: &Workers, path: &Path, limits: &Limits) -> Result<Self> {
-        let arguments = [OsStr::new(WORKER_COMMAND), path.as_os_str()];
-        let child = GuardedChild::spawn(workers.program.as_os_str(), arguments, limits.child_bytes)
-            .map_err(|e| Error::io(Stage::Open, &workers.program, e))?;
-        let mut worker = Worker { child, pending_bytes: 0, lost: false };
-        worker.child.allow(limits.page_time);
+        let mut worker = Worker::start(workers, &[path.as_os_str()], limits)?;
         let Opened { pages } = worker.receive(limits, "opening the document")?;
         limits.check_pages(pages)?;
         Ok(Session { worker: Arc::new(Mutex::new(worker)), limits: limits.clone(), pages })
@@ -73,9 +83,13 @@ impl Session {
         let measured: Measured = worker.ask(&request, &self.limits, &stage)?;
         let size = self.limits.check_size(number, measured.width, measured.height)?;
         let mut format = settings.format();
-        if settings.detect_gray && !format.alpha {
-            let request = Request::IsGray { page: number.wrapping_sub(1) };
-            if worker.ask(&request, &self.limits, &stage)? {
+        if settings.own_color && !format.alpha {
+            let gray = match worker.gray {
+                Some((looked_at, gray)) if looked_at == number => gray,
+                _ => worker.ask(&Request::IsGray { page: number.wrapping_sub(1) }, &self.limits, &stage)?,
+            };
+            worker.gray = Some((number, gray));
+            if gray {
                 format.color = Color::Gray;
             }
         }
@@ -124,6 +138,14 @@ impl Session {
 }
 
 impl Worker {
+    fn start(workers: &Workers, arguments: &[&OsStr], limits: &Limits) -> Result<Self> {
+        let arguments = [&[OsStr::new(WORKER_COMMAND)], arguments].concat();
+        let mut child = GuardedChild::spawn(workers.program.as_os_str(), arguments, limits.child_bytes)
+            .map_err(|e| Error::io(Stage::Open, &workers.program, e))?;
+        child.allow(limits.page_time);
+        Ok(Worker { child, pending_bytes: 0, gray: None, lost: false })
+    }
+
     fn ask<T: serde::de::DeserializeOwned>(&mut self, request: &Request, limits: &Limits, what: &str) -> Result<T> {
         self.request(request).map_err(|e| self.death(limits, what, e))?;
         self.receive(limits, what)

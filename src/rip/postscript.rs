@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::{Limits, Settings};
+use super::{Limits, Settings, dsc};
 use crate::decode::{self, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::external;
@@ -41,6 +41,13 @@ impl PageStream {
     /// # Errors
     /// `Unsupported` without Ghostscript; `Malformed` for a DOS EPS file whose header makes no sense.
     pub fn start(path: &Path, settings: &Settings, limits: &Limits) -> Result<Self> {
+        let input = plain(path)?;
+        let file = input.as_ref().map_or(path, |file| file.path());
+        let (head, tail) = ends(file)?;
+        let mut settings = *settings;
+        if settings.own_color && dsc::is_cmyk(&head, &tail) {
+            settings.color = Color::Cmyk;
+        }
         let device = match (settings.alpha, settings.color) {
             (true, _) => "pngalpha",
             (false, Color::Gray) => "pgmraw",
@@ -48,9 +55,7 @@ impl PageStream {
             (false, Color::Cmyk) => "pamcmyk32",
             (false, Color::Lab) => unreachable!("no colorspace of a job is Lab"),
         };
-        let input = plain(path)?;
-        let file = input.as_ref().map_or(path, |file| file.path());
-        let own = photoshop_resolution(file)?;
+        let own = dsc::image_resolution(&head);
         let dpi = settings.resolution_dpi;
         let resolution = own.unwrap_or(Resolution { x: dpi, y: dpi, unit: ResolutionUnit::Inch });
         let option = format!("-r{}x{}", resolution.x, resolution.y);
@@ -59,7 +64,7 @@ impl PageStream {
         let output = BufReader::with_capacity(256 << 10, child);
         Ok(PageStream {
             output,
-            settings: *settings,
+            settings,
             limits: limits.clone(),
             number: 0,
             resolution,
@@ -102,8 +107,12 @@ impl PageStream {
             Ok((width, height)) => self.limits.check_size(self.number, width, height)?,
             Err(error) => return Err(self.failed(error)),
         };
-        let format = self.settings.format();
-        let file = self.keep(size.pixels() * format.bytes_per_pixel() as u64, &[])?;
+        let mut format = self.settings.format();
+        let stored = format.bytes_per_pixel();
+        let mut file = self.keep(size.pixels() * stored as u64, &[])?;
+        if self.settings.own_color && format.color == Color::Rgb && is_gray(file.as_file_mut())? {
+            format.color = Color::Gray;
+        }
         let info = SourceInfo {
             kind: Kind::PostScript,
             size,
@@ -113,7 +122,7 @@ impl PageStream {
             clipping_path: Ok(None),
             warnings: Vec::new(),
         };
-        Ok(PageFile { number: self.number, file, info: Some(info) })
+        Ok(PageFile { number: self.number, file, rows: Some((info, stored)) })
     }
 
     /// A page as PNG, up to and with its last chunk.
@@ -140,7 +149,7 @@ impl PageStream {
             file.write_all(&chunk).map_err(|e| Error::io(Stage::Decode, file.path(), e))?;
             self.copy(length, &mut file)?;
             if &chunk[4..] == b"IEND" {
-                return Ok(PageFile { number: self.number, file, info: None });
+                return Ok(PageFile { number: self.number, file, rows: None });
             }
         }
     }
@@ -176,8 +185,8 @@ pub struct PageFile {
     /// From 1.
     pub number: u32,
     file: NamedTempFile,
-    /// Of bare rows; `None` for an image file.
-    info: Option<SourceInfo>,
+    /// What the bare rows are, and their bytes for a pixel; `None` for an image file.
+    rows: Option<(SourceInfo, usize)>,
 }
 
 impl PageFile {
@@ -187,21 +196,47 @@ impl PageFile {
     /// `Io`; and those of [`decode::open`].
     pub fn open(&self, limits: &crate::limits::Limits) -> Result<Box<dyn RowSource>> {
         let path = self.file.path();
-        match &self.info {
+        match &self.rows {
             None => decode::open(path, limits),
-            Some(info) => {
+            Some((info, stored)) => {
                 let file = File::open(path).map_err(|e| Error::io(Stage::Open, path, e))?;
-                Ok(Box::new(BareRows { file, info: info.clone(), next_row: 0 }))
+                Ok(Box::new(BareRows { file, info: info.clone(), stored: *stored, next_row: 0, row: Vec::new() }))
             }
         }
     }
 }
 
-/// Rows without anything around them.
+/// Whether all pixels of a file of RGB are gray.
+fn is_gray(file: &mut File) -> Result<bool> {
+    let mut read = || -> io::Result<bool> {
+        file.rewind()?;
+        let mut pixels = Vec::new();
+        loop {
+            pixels.clear();
+            file.take(3 << 16).read_to_end(&mut pixels)?;
+            if pixels.as_chunks::<3>().0.iter().any(|[r, g, b]| r != g || g != b) {
+                return Ok(false);
+            }
+            if pixels.is_empty() {
+                return Ok(true);
+            }
+        }
+    };
+    read().map_err(unreadable)
+}
+
+fn unreadable(error: io::Error) -> Error {
+    Error::new(ErrorKind::Io, Stage::Decode, format!("a drawn page cannot be read back: {error}"))
+}
+
+/// Rows without anything around them: samples as they are, or RGB of which one sample is taken for gray.
 struct BareRows {
     file: File,
     info: SourceInfo,
+    /// Bytes of a pixel in the file.
+    stored: usize,
     next_row: u32,
+    row: Vec<u8>,
 }
 
 impl RowSource for BareRows {
@@ -214,9 +249,20 @@ impl RowSource for BareRows {
         let (start, row_bytes) = (band.height, band.row_bytes());
         band.set_rows(start + rows);
         let into = &mut band.samples.as_bytes_mut()[start as usize * row_bytes..];
-        if let Err(error) = self.file.read_exact(into) {
+        let own = self.info.format.bytes_per_pixel();
+        let read = if self.stored == own {
+            self.file.read_exact(into)
+        } else {
+            self.row.resize(row_bytes / own * self.stored, 0);
+            into.chunks_exact_mut(row_bytes).try_for_each(|row| {
+                self.file.read_exact(&mut self.row)?;
+                row.iter_mut().zip(self.row.chunks_exact(self.stored)).for_each(|(gray, rgb)| *gray = rgb[0]);
+                Ok(())
+            })
+        };
+        if let Err(error) = read {
             band.set_rows(start);
-            return Err(Error::new(ErrorKind::Io, Stage::Decode, format!("a drawn page cannot be read back: {error}")));
+            return Err(unreadable(error));
         }
         self.next_row += rows;
         Ok(rows)
@@ -282,8 +328,7 @@ fn plain(path: &Path) -> Result<Option<NamedTempFile>> {
     let mut file = File::open(path).map_err(io)?;
     let mut head = Vec::new();
     (&mut file).take(12).read_to_end(&mut head).map_err(io)?;
-    let [0xc5, 0xd0, 0xd3, 0xc6, o0, o1, o2, o3, l0, l1, l2, l3] = head[..] else { return Ok(None) };
-    let (offset, length) = (u32::from_le_bytes([o0, o1, o2, o3]), u32::from_le_bytes([l0, l1, l2, l3]));
+    let Some((offset, length)) = dsc::dos_eps(&head) else { return Ok(None) };
     file.seek(SeekFrom::Start(offset.into())).map_err(io)?;
     let mut inside = NamedTempFile::new().map_err(io)?;
     let copied = io::copy(&mut file.take(length.into()), &mut inside).map_err(io)?;
@@ -293,39 +338,25 @@ fn plain(path: &Path) -> Result<Option<NamedTempFile>> {
     Ok(Some(inside))
 }
 
-/// How much of an EPS file is searched for what Photoshop says of its image; a preview may stand in front of that.
-const PHOTOSHOP_HEAD_BYTES: u64 = 1 << 20;
-
-/// The resolution at which Photoshop's image in the EPS file at `path` is drawn pixel by pixel.
-fn photoshop_resolution(path: &Path) -> Result<Option<Resolution>> {
-    let mut head = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(PHOTOSHOP_HEAD_BYTES).read_to_end(&mut head))
-        .map_err(|e| Error::io(Stage::Open, path, e))?;
-    Ok(image_resolution(&head))
-}
-
-/// Pixels per inch from the comments `%ImageData: COLUMNS ROWS …` and `%%BoundingBox: LEFT BOTTOM RIGHT TOP`.
-fn image_resolution(head: &[u8]) -> Option<Resolution> {
-    let comment = |name: &str| {
-        let mut lines = head.split(|byte| matches!(byte, b'\r' | b'\n'));
-        let rest = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
-        std::str::from_utf8(rest).ok().map(str::trim)
+/// The first and the last bytes of the document at `path`, where its comments stand.
+fn ends(path: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
+    let read = || -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let mut file = File::open(path)?;
+        let (mut head, mut tail) = (Vec::new(), Vec::new());
+        (&mut file).take(dsc::SEARCHED_BYTES).read_to_end(&mut head)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(dsc::SEARCHED_BYTES)))?;
+        file.take(dsc::SEARCHED_BYTES).read_to_end(&mut tail)?;
+        Ok((head, tail))
     };
-    if !comment("%%Creator:")?.trim_start_matches('(').starts_with("Adobe Photoshop") {
-        return None;
-    }
-    let numbers = |text: &str| -> Vec<f64> { text.split_whitespace().map_while(|word| word.parse().ok()).collect() };
-    let image = numbers(comment("%ImageData:")?);
-    let bounds = numbers(comment("%%HiResBoundingBox:").or_else(|| comment("%%BoundingBox:"))?);
-    let (&[columns, rows, ..], &[left, bottom, right, top, ..]) = (&image[..], &bounds[..]) else { return None };
-    let (x, y) = (columns * 72.0 / (right - left), rows * 72.0 / (top - bottom));
-    let sound = |dpi: f64| (1.0..=100_000.0).contains(&dpi);
-    (sound(x) && sound(y)).then_some(Resolution { x, y, unit: ResolutionUnit::Inch })
+    read().map_err(|e| Error::io(Stage::Open, path, e))
 }
 
 /// Width and height from the header of a PGM, PPM or PAM image of 8 bits.
-fn raw_header(input: &mut impl BufRead) -> io::Result<(u64, u64)> {
+///
+/// # Errors
+/// `InvalidData` for any other header, `UnexpectedEof` for one that is cut off or longer than 4096 bytes.
+pub fn raw_header(input: &mut impl BufRead) -> io::Result<(u64, u64)> {
     let mut input = input.take(MAX_HEADER_BYTES);
     let mut line = || -> io::Result<String> {
         let mut line = String::new();
@@ -359,30 +390,5 @@ fn raw_header(input: &mut impl BufRead) -> io::Result<(u64, u64)> {
     match numbers[..] {
         [width, height, 255] => Ok((width, height)),
         _ => Err(strange()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn photoshop_says_how_large_its_image_is() {
-        let eps = |creator: &str, data: &str, bounds: &str| {
-            let text =
-                format!("%!PS-Adobe-3.0 EPSF-3.0\r%%Creator: {creator}\r{bounds}\r%%EndComments\r{data}\rbeginimage");
-            image_resolution(text.as_bytes()).map(|resolution| (resolution.x, resolution.y))
-        };
-        let (photoshop, data) = ("Adobe Photoshop Version 21.0", "%ImageData: 600 300 8 3 1 600 2 \"beginimage\"");
-        assert_eq!(eps(photoshop, data, "%%BoundingBox: 0 0 144 72"), Some((300.0, 300.0)));
-        assert_eq!(
-            eps(photoshop, data, "%%BoundingBox: 0 0 145 72\r%%HiResBoundingBox: 0 0 144.0 36.0"),
-            Some((300.0, 600.0))
-        );
-        assert_eq!(eps("Someone", data, "%%BoundingBox: 0 0 144 72"), None);
-        assert_eq!(eps(photoshop, "", "%%BoundingBox: 0 0 144 72"), None);
-        assert_eq!(eps(photoshop, data, "%%BoundingBox: 0 0 0 72"), None);
-        assert_eq!(eps(photoshop, data, "%%BoundingBox: (atend)"), None);
-        assert_eq!(eps(photoshop, "%ImageData: 1e300 1 8", "%%BoundingBox: 0 0 1 1"), None);
     }
 }

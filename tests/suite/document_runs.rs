@@ -60,7 +60,7 @@ fn a_page_drawn_in_bands_is_the_page_drawn_whole_but_for_the_rounding_of_edges()
         decode::read_whole(&mut page, &Limits::default()).unwrap()
     };
     for (color, alpha) in [(Color::Rgb, false), (Color::Gray, false), (Color::Rgb, true)] {
-        let settings = Settings { resolution_dpi: 130.0, color, alpha, detect_gray: false };
+        let settings = Settings { resolution_dpi: 130.0, color, alpha, own_color: false };
         let whole = draw(&settings, u64::MAX);
         for rows in [1, 37, 256] {
             let bands = draw(&settings, rows * u64::from(whole.width) * if alpha { 4 } else { 3 });

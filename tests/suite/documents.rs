@@ -32,7 +32,7 @@ macro_rules! need {
     };
 }
 
-fn tool(name: &str) -> Option<()> {
+pub fn tool(name: &str) -> Option<()> {
     Command::new(name).arg("-v").output().ok().map(|_| ())
 }
 

@@ -71,3 +71,8 @@ fn photoshop_documents() {
 fn indesign_documents() {
     run("indesign", &["tests/data/documents"], entries::indesign);
 }
+
+#[test]
+fn postscript_comments() {
+    run("postscript", &["tests/data/documents"], entries::postscript);
+}

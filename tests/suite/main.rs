@@ -7,6 +7,7 @@ mod color;
 mod decode;
 mod document_runs;
 mod documents;
+mod documents_of_others;
 mod end_to_end;
 mod follow;
 mod fuzzed;

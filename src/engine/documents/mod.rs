@@ -11,9 +11,10 @@ use std::time::Duration;
 use super::derived::{End, Origin, PartImage, PartRecipe};
 use super::pipeline::{self, Context, Converted, Recipe};
 use crate::catalog::{Asset, AssetResult, ECatalog, LogEntry, LogType, TaskOutcome};
-use crate::decode;
+use crate::decode::{self, RowSource};
 use crate::error::{Error, Result, Stage};
 use crate::geometry::Size;
+use crate::pixel::Color;
 use crate::rip::{self, pdf};
 
 pub use pages::rip;
@@ -97,9 +98,28 @@ pub fn preview(
     let session = pdf::Session::open(&context.workers, &asset.path, limits)
         .map_err(|e| e.of(asset.path.display().to_string()))?;
     let open = || session.page(1, &drawing.settings).map(|rows| Box::new(rows) as _);
-    let mut converted = pipeline::convert_rows(&asset.path, &open, output, recipe, context)?;
-    converted.warnings.extend(drawing.warnings());
+    let mut recipe = recipe.clone();
+    let mut warnings = drawing.warnings();
+    if drawing.keeps_cmyk() && session.page(1, &drawing.settings)?.info().format.color == Color::Rgb {
+        let pages = cmyk_pages(&asset.path, limits, context, |warning| warnings.push(warning));
+        if pages.first() == Some(&true) {
+            recipe.color = drawing.to_cmyk(&recipe.color);
+        }
+    }
+    let mut converted = pipeline::convert_rows(&asset.path, &open, output, &recipe, context)?;
+    converted.warnings.extend(warnings);
     Ok(converted)
+}
+
+/// Which pages of a PDF are in CMYK; none, with a warning, of a document that cannot be looked through.
+fn cmyk_pages(path: &Path, limits: &rip::Limits, context: &Context, warn: impl FnOnce(String)) -> Vec<bool> {
+    pdf::cmyk_pages(&context.workers, path, limits).unwrap_or_else(|error| {
+        warn(format!(
+            "colorspace Auto: pages in colour are RGB, because CMYK could not be looked for: {}",
+            error.message
+        ));
+        Vec::new()
+    })
 }
 
 /// Illustrator files are PDF inside, or PostScript where they are old or saved without it.

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
 use super::content::{self, Window};
-use super::{Extras, Order, Ripped, is_pdf};
+use super::{Extras, Order, Ripped, cmyk_pages, is_pdf};
 use crate::catalog::{Asset, DerivingEngine, ECatalog, Library, NewDerived, PageWord};
 use crate::decode::{self, Kind, RowSource};
-use crate::engine::derived::{self, PartImage};
-use crate::engine::pipeline::Context;
+use crate::engine::derived::{self, PartImage, PartRecipe};
+use crate::engine::pipeline::{Context, Recipe};
 use crate::engine::reprocess::Running;
 use crate::engine::retry;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
+use crate::pixel::Color;
 use crate::rip::{self, PageContent, indesign, pdf, postscript};
 
 /// Converts every page of a document, or one, and keeps what the order asks for besides.
@@ -38,6 +39,7 @@ pub fn rip(order: &Order, context: &Context, running: &Running<'_>) -> Result<Ri
         turn: Mutex::new(order.origin.only.unwrap_or(1)),
         turn_passed: Condvar::new(),
         stop: AtomicBool::new(false),
+        cmyk_pages: OnceLock::new(),
         interrupted: AtomicBool::new(false),
         results: Mutex::new(Vec::new()),
         warnings: Mutex::new(Vec::new()),
@@ -67,6 +69,8 @@ struct Work<'a> {
     turn: Mutex<u32>,
     turn_passed: Condvar,
     stop: AtomicBool,
+    /// Looked for when the first page with colours comes.
+    cmyk_pages: OnceLock<Vec<bool>>,
     /// Pages were left because of a signal.
     interrupted: AtomicBool,
     results: Mutex<Vec<NumberedPage>>,
@@ -142,12 +146,28 @@ impl Work<'_> {
             _ => session.content(number, size, extras.words, extras.links),
         };
         // The first look tells whether there is such a page at all, before it becomes an asset.
-        let plain = rip::Settings { detect_gray: false, ..drawing.settings };
+        let plain = rip::Settings { own_color: false, ..drawing.settings };
         let found = session.page(number, &plain).map(drop);
         self.wait_for_turn(number);
         let asset = found.and_then(|()| self.derive(number));
         self.pass_turn(number);
-        self.page(number, asset?, &self.asset.path, &open, content)
+        let asset = asset?;
+        if drawing.keeps_cmyk()
+            && session.page(number, &drawing.settings)?.info().format.color == Color::Rgb
+            && self.is_cmyk(number)
+        {
+            let PartRecipe { recipe, crop } = &self.order.parts;
+            let recipe = Recipe { color: drawing.to_cmyk(&recipe.color), ..recipe.clone() };
+            return self.page(asset, &PartRecipe { recipe, crop: *crop }, &self.asset.path, &open, content);
+        }
+        self.page(asset, &self.order.parts, &self.asset.path, &open, content)
+    }
+
+    /// Whether a page of a PDF is in CMYK.
+    fn is_cmyk(&self, number: u32) -> bool {
+        let Work { asset, order, context, .. } = self;
+        let look = || cmyk_pages(&asset.path, &order.limits, context, |warning| self.warn(warning));
+        self.cmyk_pages.get_or_init(look).get(number as usize - 1).copied().unwrap_or(false)
     }
 
     /// Waits until every earlier page is an asset, or is known to become none, so that handles do not depend on the
@@ -197,7 +217,7 @@ impl Work<'_> {
                 Some((_, session)) => session.content(pages, size, true, false),
                 None => Ok(PageContent::default()),
             };
-            let result = self.derive(pages).and_then(|page| self.page(pages, page, &asset.path, &open, content));
+            let result = self.derive(pages).and_then(|page| self.page(page, &order.parts, &asset.path, &open, content));
             self.take(pages, result);
         }
         match order.origin.only {
@@ -217,7 +237,7 @@ impl Work<'_> {
         {
             let result = temporary(image).and_then(|file| {
                 let open = || decode::open(file.path(), &context.limits);
-                self.page(number, self.derive(number)?, file.path(), &open, |_| Ok(PageContent::default()))
+                self.page(self.derive(number)?, &order.parts, file.path(), &open, |_| Ok(PageContent::default()))
             });
             if let Ok((page, _)) = &result {
                 let Size { width, height } = page.converted.original;
@@ -261,16 +281,17 @@ impl Work<'_> {
     /// Makes the image of one page out of the rows that `open` takes from the file at `path`.
     fn page(
         &self,
-        number: u32,
         asset: Asset,
+        parts: &PartRecipe,
         path: &Path,
         open: &dyn Fn() -> Result<Box<dyn RowSource>>,
         content: impl Fn(Size) -> Result<PageContent>,
     ) -> Result<(PartImage, PageContent)> {
         let output = self.library().derivative_path(&asset);
-        let Work { order, context, running, .. } = self;
+        let number = asset.originator.as_ref().map_or(1, |originator| originator.number);
+        let Work { context, running, .. } = self;
         let mut page =
-            order.parts.apply((number, asset, output), path, open, context, running.stop).map_err(|mut error| {
+            parts.apply((number, asset, output), path, open, context, running.stop).map_err(|mut error| {
                 // Nobody knows a file that was only there to be read.
                 error.subject = Some(self.asset.path.display().to_string());
                 error

@@ -46,7 +46,7 @@ pub fn wish(job: &ReprocessAssets, kind: Kind) -> Option<Wish> {
                 DocumentColor::Auto | DocumentColor::Rgb | DocumentColor::Cmyk => Color::Rgb,
             },
             alpha,
-            detect_gray: colorspace == DocumentColor::Auto,
+            own_color: colorspace == DocumentColor::Auto,
         },
         colorspace,
     };
@@ -98,22 +98,36 @@ pub fn wish(job: &ReprocessAssets, kind: Kind) -> Option<Wish> {
 const STORED_DPI: f64 = 72.0;
 
 impl Drawing {
-    /// The run's policy for colours, for pages drawn like this. What the job draws as CMYK stays CMYK, in the default
-    /// profile where no other one is assumed, unless the job converts everything.
+    /// The run's policy for colours, for pages drawn like this. What is drawn in CMYK stays CMYK, in the default profile
+    /// where no other one is assumed, unless the job converts everything.
     pub fn color_policy(&self, policy: &ColorPolicy) -> ColorPolicy {
-        let mut policy = policy.clone();
-        if self.settings.format().color != Color::Cmyk {
-            if self.colorspace == DocumentColor::Cmyk && !matches!(policy.conversion, Conversion::All { .. }) {
-                policy.conversion =
-                    Conversion::All { source: None, output: Some(Profile::builtin(Builtin::Cmyk).clone()) };
+        match self.colorspace {
+            DocumentColor::Cmyk if self.settings.format().color != Color::Cmyk => self.to_cmyk(policy),
+            DocumentColor::Cmyk | DocumentColor::Auto => {
+                let mut policy = policy.clone();
+                if matches!(policy.conversion, Conversion::UntaggedCmyk) {
+                    policy.conversion = Conversion::Never;
+                }
+                policy.defaults.cmyk.get_or_insert_with(|| Profile::builtin(Builtin::Cmyk).clone());
+                policy
             }
-            return policy;
+            DocumentColor::Rgb | DocumentColor::Gray => policy.clone(),
         }
-        if matches!(policy.conversion, Conversion::UntaggedCmyk) {
-            policy.conversion = Conversion::Never;
+    }
+
+    /// The policy for pages that are drawn in RGB and become CMYK.
+    pub(super) fn to_cmyk(self, policy: &ColorPolicy) -> ColorPolicy {
+        let mut policy = policy.clone();
+        if !matches!(policy.conversion, Conversion::All { .. }) {
+            let output = policy.defaults.cmyk.clone().unwrap_or_else(|| Profile::builtin(Builtin::Cmyk).clone());
+            policy.conversion = Conversion::All { source: None, output: Some(output) };
         }
-        policy.defaults.cmyk.get_or_insert_with(|| Profile::builtin(Builtin::Cmyk).clone());
         policy
+    }
+
+    /// Whether pages that a PDF has in CMYK become CMYK.
+    pub(super) fn keeps_cmyk(&self) -> bool {
+        self.settings.own_color && !self.settings.alpha
     }
 
     /// As stored with every page image.
