@@ -93,6 +93,13 @@ impl Table {
         Table { bits, values, codes, entries }
     }
 
+    /// The entry of a run of zeros and a value behind it; 0 where it is written in another way.
+    #[inline(always)]
+    fn entry(&self, zeros: u32, value: i8) -> Entry {
+        let at = zeros << 8 | u32::from(value.cast_unsigned());
+        self.entries.get(at as usize).copied().unwrap_or(0)
+    }
+
     fn code(&self, symbol: u8) -> (u32, u32) {
         let (code, length) = self.codes[usize::from(symbol)];
         (code.into(), length.into())
@@ -176,6 +183,7 @@ fn code_lengths(counts: &[u64; 256]) -> [u8; 256] {
 
 /// Bytes that are gathered before they are appended; a power of two.
 const GATHERED: usize = 4096;
+type Gathered = [u8; GATHERED + 8];
 /// The most that one block takes before bytes are stuffed: 64 values of at most 16 + 11 bits, three runs of 16 zeros,
 /// and what was left over.
 const BLOCK_BYTES: usize = (64 * 27 + 3 * 16) / 8 + 8;
@@ -186,7 +194,7 @@ const BLOCK_BYTES: usize = (64 * 27 + 3 * 16) / 8 + 8;
 /// follows; zeros are stuffed when many have been gathered.
 pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
-    gathered: [u8; GATHERED + 8],
+    gathered: Gathered,
     state: State,
 }
 
@@ -194,22 +202,41 @@ pub(super) struct BitWriter<'a> {
 struct State {
     /// Bytes gathered.
     filled: usize,
-    /// The low `count` bits, at most 7 between calls, are not in whole bytes yet.
+    /// The low `count` bits are not written yet; at most 7 between calls.
     bits: u64,
     count: u32,
 }
 
 impl State {
-    /// Appends the low `length` bits of `value`, which has no others; at most 57 until [`State::write`].
+    /// Appends the low `length` bits of `value`, which has no others. There is room for 64 bits until [`State::write`],
+    /// which leaves up to 7 of them.
     #[inline(always)]
     fn put(&mut self, value: u32, length: u32) {
         self.bits = self.bits << length | u64::from(value);
         self.count += length;
     }
 
+    #[inline(always)]
+    fn put_entry(&mut self, entry: Entry) {
+        self.put(entry >> 8, entry & 0xff);
+    }
+
+    /// A value that has no entry, or more than 15 zeros in front.
+    #[cold]
+    fn put_rare(mut self, gathered: &mut Gathered, ac: &Table, mut zeros: u32, value: i32) -> Self {
+        while zeros >= 16 {
+            let (code, length) = ac.code(ZRL);
+            self.put(code, length);
+            self.write(gathered);
+            zeros -= 16;
+        }
+        self.put_value(ac, zeros, value);
+        self
+    }
+
     /// Writes the whole bytes. There must be room.
     #[inline(always)]
-    fn write(&mut self, gathered: &mut [u8; GATHERED + 8]) {
+    fn write(&mut self, gathered: &mut Gathered) {
         // The mask spares a comparison: the place is always inside.
         let to = &mut gathered[self.filled % GATHERED..][..8];
         to.copy_from_slice(&(self.bits << (self.count.wrapping_neg() & 63)).to_be_bytes());
@@ -242,14 +269,11 @@ impl<'a> BitWriter<'a> {
     /// Appends what was gathered.
     #[inline(never)]
     fn append(&mut self) {
-        let mut rest = &self.gathered[..self.state.filled];
-        while let Some(at) = position_of_ff(rest) {
-            let (stuffed, behind) = rest.split_at(at + 1);
-            self.out.extend_from_slice(stuffed);
-            self.out.push(0);
-            rest = behind;
-        }
-        self.out.extend_from_slice(rest);
+        let start = self.out.len();
+        // Each byte may become two, and the last word is written with its tail.
+        self.out.resize(start + 2 * self.state.filled + 16, 0);
+        let end = start + stuff(&self.gathered[..self.state.filled], &mut self.out[start..]);
+        self.out.truncate(end);
         self.state.filled = 0;
     }
 
@@ -274,26 +298,33 @@ impl<'a> BitWriter<'a> {
         self.reserve(BLOCK_BYTES);
         let mut state = self.state;
         state.put_value(dc, 0, i32::from(dc_value) - prediction);
-        state.write(&mut self.gathered);
         let mut k = 0;
-        for token in tokens {
+        let mut tokens = tokens.iter();
+        let mut put_next = |state: &mut State| {
+            let Some(token) = tokens.next() else { return false };
             k += token.zeros() + 1;
             let value = i32::from(token.value());
             let value = if negated >> k & 1 == 1 { -value } else { value };
-            let entry = ac.entries[(token.zeros() << 8 | value.clamp(-128, 127) as u8 as u32) as usize % (16 * 256)];
-            if entry != 0 {
-                state.put(entry >> 8, entry & 0xff);
-            } else {
+            let clamped = value.clamp(-128, 127) as i8;
+            match ac.entry(token.zeros(), clamped) {
                 // Sixteen zeros are a symbol of their own, whose category is 0.
-                state.put_value(ac, token.zeros(), value);
+                0 => state.put_value(ac, token.zeros(), value),
+                entry => state.put_entry(entry),
             }
+            true
+        };
+        // Three values fit before bytes must be written: what is left over, or the DC value, and two more.
+        while put_next(&mut state) {
             state.write(&mut self.gathered);
+            if !put_next(&mut state) {
+                break;
+            }
         }
         if k < 63 {
             let (code, length) = ac.code(EOB);
             state.put(code, length);
-            state.write(&mut self.gathered);
         }
+        state.write(&mut self.gathered);
         self.state = state;
     }
 
@@ -311,50 +342,67 @@ impl<'a> BitWriter<'a> {
         self.reserve(BLOCK_BYTES);
         let mut state = self.state;
         state.put_value(&codes.dc, 0, dc_difference);
-        state.write(&mut self.gathered);
-        let entries = &*codes.ac.entries;
         let mut left = nonzero & !1;
         let mut next = 1;
-        while left != 0 {
+        let mut put_next = |state: &mut State, gathered: &mut Gathered| {
             let k = left.trailing_zeros();
             left &= left - 1;
-            let mut zeros = k - next;
+            let zeros = k - next;
             next = k + 1;
-            match entries.get((zeros << 8 | u32::from(clamped[k as usize].cast_unsigned())) as usize) {
-                Some(entry) if *entry != 0 => state.put(entry >> 8, entry & 0xff),
-                _ => {
-                    while zeros >= 16 {
-                        let (code, length) = codes.ac.code(ZRL);
-                        state.put(code, length);
-                        state.write(&mut self.gathered);
-                        zeros -= 16;
-                    }
-                    state.put_value(&codes.ac, zeros, value(ZIGZAG[k as usize].into()).into());
+            match codes.ac.entry(zeros, clamped[k as usize]) {
+                0 => {
+                    let position = ZIGZAG[k as usize].into();
+                    *state = state.put_rare(gathered, &codes.ac, zeros, value(position).into());
+                }
+                entry => state.put_entry(entry),
+            }
+            left != 0
+        };
+        if nonzero & !1 != 0 {
+            // As in `put_block`.
+            loop {
+                let more = put_next(&mut state, &mut self.gathered);
+                state.write(&mut self.gathered);
+                if !more || !put_next(&mut state, &mut self.gathered) {
+                    break;
                 }
             }
-            state.write(&mut self.gathered);
         }
         if next < 64 {
             let (code, length) = codes.ac.code(EOB);
             state.put(code, length);
-            state.write(&mut self.gathered);
         }
+        state.write(&mut self.gathered);
         self.state = state;
     }
 }
 
-/// Where the first 0xff is.
-fn position_of_ff(bytes: &[u8]) -> Option<usize> {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        // A byte of `!word` is zero where a byte of `word` is 0xff; the lowest one found is one.
-        let found = (!word).wrapping_sub(0x0101_0101_0101_0101) & word & 0x8080_8080_8080_8080;
-        if found != 0 {
-            return Some(8 * index + found.trailing_zeros() as usize / 8);
+/// Copies bytes, with a zero behind every 0xff; gives the number written. What lies behind is overwritten, too.
+fn stuff(from: &[u8], to: &mut [u8]) -> usize {
+    let mut at = 0;
+    let one_by_one = |to: &mut [u8], at: usize, bytes: &[u8]| {
+        bytes.iter().fold(at, |at, byte| {
+            to[at..][..2].copy_from_slice(&[*byte, 0]);
+            at + 1 + usize::from(*byte == 0xff)
+        })
+    };
+    let (words, rest) = from.as_chunks::<8>();
+    for word in words {
+        let value = u64::from_le_bytes(*word);
+        // A byte of `!value` is zero where a byte of `value` is 0xff. The lowest bit found is right.
+        let found = (!value).wrapping_sub(0x0101_0101_0101_0101) & value & 0x8080_8080_8080_8080;
+        if found & found.wrapping_sub(1) != 0 {
+            at = one_by_one(to, at, word);
+            continue;
         }
+        // None or one, without asking which: the word, and behind the 0xff a zero and what followed.
+        let index = found.trailing_zeros() / 8;
+        let behind = value.wrapping_shr(8 * index) & !0xff;
+        to[at..][..8].copy_from_slice(word);
+        to[at + index as usize + 1..][..8].copy_from_slice(&behind.to_le_bytes());
+        at += 8 + usize::from(found != 0);
     }
-    rest.iter().position(|byte| *byte == 0xff).map(|at| 8 * words.len() + at)
+    one_by_one(to, at, rest)
 }
 
 #[cfg(test)]
@@ -417,5 +465,28 @@ mod tests {
         writer.state.put(0, 3);
         writer.finish();
         assert_eq!(out, [0x12, 0xff, 0, 0xfe, 0x80, 0xff, 0, 0xff, 0, 0x00, 0x01, 0xff, 0, 0x1f]);
+    }
+
+    #[test]
+    fn stuffing_is_right_wherever_and_however_often() {
+        let mut state = 1u32;
+        for round in 0..3000 {
+            let mut random = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state >> 16
+            };
+            let bytes: Vec<u8> = (0..random() % 60)
+                .map(|_| match random() % (1 + round % 40) {
+                    0 => 0xff,
+                    1 => 0xfe,
+                    _ => random() as u8,
+                })
+                .collect();
+            let expected: Vec<u8> =
+                bytes.iter().flat_map(|byte| [*byte, 0].into_iter().take(1 + usize::from(*byte == 0xff))).collect();
+            let mut found = vec![0x55; 2 * bytes.len() + 16];
+            let written = stuff(&bytes, &mut found);
+            assert_eq!(found[..written], expected, "{bytes:02x?}");
+        }
     }
 }
