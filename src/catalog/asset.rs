@@ -335,6 +335,7 @@ impl Library {
                     duration_ms: get_optional_u64(row, "duration_ms")?,
                     bits_per_second: get_optional_u64(row, "bits_per_second")?,
                     adaptive: row.get("adaptive")?,
+                    hash: row.get::<_, Option<StoredHash>>("rendition_hash")?.map(|hash| hash.0),
                 },
                 current: row.get::<_, StoredHash>("rendition_source_hash")?.0 == hash,
                 updated: timestamp(row.get("rendition_updated_ns")?),
@@ -414,7 +415,7 @@ const SELECT_ASSET: &str = "
            g.originator_id, g.engine, g.number, g.parameters,
            r.path AS rendition_path, r.size_bytes AS rendition_bytes, r.video_codec, r.audio_codec,
            r.width AS rendition_width, r.height AS rendition_height, r.duration_ms, r.bits_per_second, r.adaptive,
-           r.source_hash AS rendition_source_hash, r.updated_ns AS rendition_updated_ns
+           r.hash AS rendition_hash, r.source_hash AS rendition_source_hash, r.updated_ns AS rendition_updated_ns
     FROM assets a
     LEFT JOIN derived_assets g ON g.asset_id = a.id
     JOIN originals o ON o.asset_id = coalesce(g.originator_id, a.id)

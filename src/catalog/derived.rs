@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::asset::{Asset, nanoseconds, unknown_asset};
 use super::finish::{self, CropChange, NewDerivative};
 use super::handle::{Handle, HandleKind};
+use super::joblog;
 use super::list::ListTables;
 use super::names::named_enum;
 use super::store::Library;
@@ -128,6 +129,33 @@ impl Library {
         self.query_assets("WHERE g.originator_id = ? AND g.engine = ? ORDER BY g.number", params![id, engine])
     }
 
+    /// Records a part of an asset that a running job is at, so that it need not be done again if the job is cut short.
+    /// The result of the whole asset records it once more.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown job or asset.
+    pub fn finish_part(&mut self, job: &Handle, result: &DerivedResult) -> Result<()> {
+        let transaction = self.begin()?;
+        let job_id = joblog::job_id(&transaction, job)?;
+        write_part(&transaction, job_id, result, Timestamp::now())?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// The parts of an asset that `job` had finished when it was cut short, in the order of their numbers, but for those
+    /// that another job has done since.
+    ///
+    /// # Errors
+    /// `Misuse` for an unknown job.
+    pub fn finished_parts(&self, job: &Handle, originator: &Handle) -> Result<Vec<Asset>> {
+        let Some(id) = originator.id(HandleKind::Asset) else { return Ok(Vec::new()) };
+        let job_id = joblog::job_id(self.connection(), job)?;
+        self.query_assets(
+            "WHERE g.originator_id = ? AND a.id IN (SELECT asset_id FROM finished_parts WHERE job_id = ?) ORDER BY g.number",
+            params![id, job_id],
+        )
+    }
+
     /// The words on record for a page image, in reading order.
     pub fn page_words(&self, asset: &Handle) -> Result<Vec<PageWord>> {
         let Some(id) = asset.id(HandleKind::Asset) else { return Ok(Vec::new()) };
@@ -223,10 +251,20 @@ fn read_box(row: &rusqlite::Row<'_>) -> rusqlite::Result<PixelBox> {
     Ok(PixelBox { left: row.get(0)?, top: row.get(1)?, right: row.get(2)?, bottom: row.get(3)? })
 }
 
-/// Records a derived asset; whether it had a derivative before.
-pub(super) fn write_result(connection: &Connection, result: &DerivedResult, now: Timestamp) -> Result<bool> {
+/// Records a derived asset; whether it had a derivative before the job with number `job_id`.
+pub(super) fn write_result(
+    connection: &Connection,
+    job_id: i64,
+    result: &DerivedResult,
+    now: Timestamp,
+) -> Result<bool> {
     let (id, name) = known(connection, &result.handle)?;
-    let updated = finish::write_derivative(connection, id, &name, &result.derivative, now)?;
+    let existed = finish::write_derivative(connection, id, &name, &result.derivative, now)?;
+    let replaced: Option<bool> = connection
+        .prepare_cached("SELECT replaced FROM finished_parts WHERE asset_id = ? AND job_id = ?")?
+        .query_row(params![id, job_id], |row| row.get(0))
+        .optional()?;
+    connection.prepare_cached("DELETE FROM finished_parts WHERE asset_id = ?")?.execute([id])?;
     finish::write_crop(connection, id, result.crop)?;
     finish::touch(connection, id, result.publish, now)?;
     connection.prepare_cached("DELETE FROM page_words WHERE asset_id = ?")?.execute([id])?;
@@ -243,7 +281,17 @@ pub(super) fn write_result(connection: &Connection, result: &DerivedResult, now:
         };
         insert.execute(params![id, position as i64, b.left, b.top, b.right, b.bottom, uri, target])?;
     }
-    Ok(updated)
+    Ok(replaced.unwrap_or(existed))
+}
+
+/// The same while the asset that it is derived from is not done.
+pub(super) fn write_part(connection: &Connection, job_id: i64, result: &DerivedResult, now: Timestamp) -> Result<bool> {
+    let replaced = write_result(connection, job_id, result, now)?;
+    let id = result.handle.id(HandleKind::Asset);
+    connection
+        .prepare_cached("INSERT INTO finished_parts (asset_id, job_id, replaced) VALUES (?, ?, ?)")?
+        .execute(params![id, job_id, replaced])?;
+    Ok(replaced)
 }
 
 /// JSON that is stored as text, as JSON.

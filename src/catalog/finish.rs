@@ -215,7 +215,8 @@ fn finish_one(
         write_crop(connection, *id, result.crop)?;
         touch(connection, *id, result.publish, now)?;
         for derived in &result.derived {
-            updated |= derived::write_result(connection, derived, now)?;
+            let write = if result.unfinished { derived::write_part } else { derived::write_result };
+            updated |= write(connection, job_id, derived, now)?;
         }
         if let Some(ecatalog) = &result.ecatalog {
             derived::ECATALOGS.write(connection, *id, (&ecatalog.name, &ecatalog.pages), now)?;

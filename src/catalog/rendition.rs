@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::asset::{Asset, StoredHash, StoredKind, lossy, nanoseconds, plan_file, text, to_integer, unknown_asset};
+use super::asset::{
+    Asset, StoredHash, StoredKind, lossy, nanoseconds, optional_text, plan_file, text, to_integer, unknown_asset,
+};
 use super::derived::{self, DerivingEngine, NewDerived};
 use super::finish;
 use super::handle::{Handle, HandleKind};
@@ -44,6 +46,9 @@ pub struct RenditionFile {
     pub bits_per_second: Option<u64>,
     /// Whether it belongs to the adaptive set.
     pub adaptive: bool,
+    /// BLAKE3 of the file; `None` for files that were encoded before hashes were kept.
+    #[serde(serialize_with = "optional_text")]
+    pub hash: Option<blake3::Hash>,
 }
 
 /// A rendition about to be made, or made anew.
@@ -150,7 +155,7 @@ pub(super) fn write_result(connection: &Connection, result: &RenditionResult, no
     let existed = connection.prepare_cached("SELECT 1 FROM rendition_files WHERE asset_id = ?")?.exists([id])?;
     let file = &result.file;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO rendition_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+        .prepare_cached("INSERT OR REPLACE INTO rendition_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
         .execute(params![
             id,
             plan_file(RENDITIONS, id, &name, &container),
@@ -164,6 +169,7 @@ pub(super) fn write_result(connection: &Connection, result: &RenditionResult, no
             file.adaptive,
             StoredHash(result.source_hash),
             nanoseconds(now),
+            file.hash.map(StoredHash),
         ])?;
     connection
         .prepare_cached("UPDATE assets SET kind = ? WHERE id = ?")?

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// A line of the result. A reader that went away does not stop the work.
 pub fn line(text: fmt::Arguments<'_>) {
@@ -33,12 +33,21 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(total: u64, unit: &str) -> Self {
+        Self::with(total, unit, String::new)
+    }
+
+    /// A bar that also shows what `activity` says.
+    pub fn with(total: u64, unit: &str, activity: impl Fn() -> String + Send + Sync + 'static) -> Self {
         if !std::io::stderr().is_terminal() {
             return Progress { bar: ProgressBar::hidden() };
         }
         let bar = ProgressBar::new(total);
-        let template = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left");
+        let template = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{activity}}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
+            let activity = std::sync::Arc::new(activity);
+            let style = style.with_key("activity", move |_: &ProgressState, out: &mut dyn fmt::Write| {
+                let _ = out.write_str(&activity());
+            });
             bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
         }
         bar.enable_steady_tick(Duration::from_millis(250));

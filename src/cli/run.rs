@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use reprise::catalog::{Firing, Handle, Library, LogPage, Schedule, SetCandidate};
 use reprise::encode::ptiff;
+use reprise::engine::activity::Activity;
 use reprise::engine::media::{self, Choice};
 use reprise::engine::plan::{self, Action, Planned};
 use reprise::engine::reprocess::{self, Event, Outcome, RunOptions, Summary};
@@ -104,6 +105,7 @@ fn run_options(kept: &KeptArgs, fail_fast: bool, stop: &Arc<AtomicBool>) -> Resu
         command: json(kept)?,
         resume: None,
         firing: None,
+        activity: Arc::default(),
     })
 }
 
@@ -117,7 +119,7 @@ pub fn carry_out(
     manner: &Manner<'_>,
 ) -> Result<Verdict> {
     let options = RunOptions { resume, firing, ..run_options(kept, manner.fail_fast, manner.stop)? };
-    let mut watcher = Watcher::new(manner.format, job.reprocess.assets.len());
+    let mut watcher = Watcher::new(manner.format, job.reprocess.assets.len(), &options.activity);
     trace::add_up();
     let done = reprocess::run(library, job, manner.context, &options, &mut |event| {
         if let Some(metrics) = &manner.metrics {
@@ -398,8 +400,9 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(format: LogFormat, total: usize) -> Self {
-        Watcher { format, progress: Progress::new(total as u64, "assets") }
+    fn new(format: LogFormat, total: usize, activity: &Arc<Activity>) -> Self {
+        let activity = Arc::clone(activity);
+        Watcher { format, progress: Progress::with(total as u64, "assets", move || activity.line()) }
     }
 
     fn on(&mut self, event: &Event<'_>) {

@@ -284,7 +284,9 @@ impl Work<'_> {
         fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
         let unfinished = ptiff::temporary_in(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
         let (library, mut last) = (&mut self.library, Instant::now());
+        let piece = running.activity.begin(format!("{} {handle}", original.name));
         let mut on_progress = |share: f64| {
+            piece.say(format!("{:.0} %", share * 100.0));
             if last.elapsed() >= PROGRESS_INTERVAL {
                 last = Instant::now();
                 let text = format!("{handle}: {:.0} % encoded", share * 100.0);
@@ -314,6 +316,7 @@ impl Work<'_> {
             width: info.video.as_ref().map(|video| video.shown.width),
             height: info.video.as_ref().map(|video| video.shown.height),
             adaptive: preset.adaptive,
+            hash: Some(encoding.hash),
             duration_ms: info.duration.map(|duration| duration.as_millis() as u64),
             bits_per_second: info.bits_per_second,
             video_codec: info.video.map(|video| video.codec),

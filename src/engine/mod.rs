@@ -5,10 +5,11 @@
 //! lanes, `clip` cuts out by clipping path, `reprocess` runs a job over a library: `plan` says what is done with each
 //! asset, `record` what is written down of it. `ingest` takes originals in,
 //! `documents` makes images of pages, `photoshop` of layers (`derived` is what these share), and `template` says how to put those together, `media`
-//! encodes video and audio, `sets` groups images into sets, `schedule` runs jobs at their times. `resume` goes on with
+//! encodes video and audio, `activity` tells how far long work is, `sets` groups images into sets, `schedule` runs jobs at their times. `resume` goes on with
 //! jobs that were cut short, `check` compares catalog and files, `follow` does what is due when a job is done: `notice`
 //! and `mail` tell others, `publish` sends files out. `profiles` finds ICC profiles by their handles.
 
+pub mod activity;
 pub mod backend;
 pub mod batch;
 pub mod check;

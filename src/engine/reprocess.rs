@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::activity::Activity;
 use super::backend::Backend;
 use super::color::{ColorPolicy, Conversion};
 use super::documents::{self, Ripped};
@@ -44,6 +45,8 @@ pub struct RunOptions {
     pub resume: Option<Handle>,
     /// The schedule whose time this is; it moves on as the job begins.
     pub firing: Option<Firing>,
+    /// Hears how far long work is.
+    pub activity: Arc<Activity>,
 }
 
 impl RunOptions {
@@ -107,6 +110,7 @@ pub struct Running<'a> {
     pub job: &'a Handle,
     /// Once it is set, nothing further is begun.
     pub stop: &'a AtomicBool,
+    pub activity: &'a Activity,
 }
 
 impl Running<'_> {
@@ -244,7 +248,7 @@ pub fn run(
         ..Summary::new(handle.clone(), total)
     };
     let halt = AtomicBool::new(false);
-    let running = Running { job: &handle, stop: &options.stop };
+    let running = Running { job: &handle, stop: &options.stop, activity: &options.activity };
     let mut unfinished = 0;
     let mut recorder = Recorder::new(library, &handle);
     let mut fatal = None;

@@ -21,6 +21,8 @@ pub struct Encoding {
     /// Read back from the file.
     pub info: MediaInfo,
     pub bytes: u64,
+    /// Of the file.
+    pub hash: blake3::Hash,
     /// What ffmpeg did not like about the source, if anything.
     pub complaint: Option<String>,
 }
@@ -107,8 +109,13 @@ pub fn encode(
             format!("the file ends after {found:.1} s of {expected:.1} s; it is truncated or damaged{why}"),
         ));
     }
-    let bytes = std::fs::metadata(output).map_err(|e| Error::io(Stage::Verify, output, e))?.len();
-    Ok(Encoding { info, bytes, complaint })
+    let mut hasher = blake3::Hasher::new();
+    let hashed = std::fs::File::open(output).and_then(|file| {
+        let bytes = file.metadata()?.len();
+        hasher.update_reader(file).map(|_| bytes)
+    });
+    let bytes = hashed.map_err(|e| Error::io(Stage::Verify, output, e))?;
+    Ok(Encoding { info, bytes, hash: hasher.finalize(), complaint })
 }
 
 /// How long a rendition of these streams should last, where the file says so.

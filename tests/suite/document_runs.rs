@@ -106,11 +106,18 @@ fn colours_are_the_documents_own_or_those_of_the_job() {
     assert_same(&ptiff::read_level(&folder.join("page.tif"), 0).unwrap(), &cmyk, "CMYK");
 }
 
-/// Runs a job and sends it a signal when there are `files` pyramids.
-fn interrupt(folder: &Path, handles: &str, files: usize, options: &[&str]) -> (i32, String) {
+/// Runs a job, sends it a signal when there are `files` pyramids, and returns how it ended; `more` are further options of
+/// PDF.
+fn interrupt(
+    folder: &Path,
+    handles: &str,
+    more: &str,
+    (signal, files): (&str, usize),
+    options: &[&str],
+) -> (Option<i32>, String) {
     let job = format!(
         r#"{{"companyHandle":"c|1","jobName":"j","reprocessAssetsJob":{{"assetHandleArray":{handles},
-        "createMask":false,"emailSetting":"None","pdfOptions":{{"resolution":200}}}}}}"#
+        "createMask":false,"emailSetting":"None","pdfOptions":{{"resolution":200{more}}}}}}}"#
     );
     save(folder, "job.json", job.as_bytes());
     let arguments = [&["run", "lib", "job.json", "--no-report", "--threads", "1"], options].concat();
@@ -126,10 +133,10 @@ fn interrupt(folder: &Path, handles: &str, files: usize, options: &[&str]) -> (i
     while written() < files && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(2));
     }
-    let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status().unwrap();
     assert!(sent.success());
     let output = child.wait_with_output().unwrap();
-    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[cfg(unix)]
@@ -139,8 +146,8 @@ fn a_signal_stops_between_pages_and_the_job_goes_on_with_its_bounds() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
     library(folder, &[("long.pdf", document(60)), ("longer.pdf", document(61)), ("another.pdf", document(59))]);
-    let (code, stderr) = interrupt(folder, r#"["a|1","a|3","a|2"]"#, 3, &["--max-pages", "60"]);
-    assert_eq!(code, 130, "{stderr}");
+    let (code, stderr) = interrupt(folder, r#"["a|1","a|3","a|2"]"#, "", ("INT", 3), &["--max-pages", "60"]);
+    assert_eq!(code, Some(130), "{stderr}");
     // Two documents may have been begun, never the last one.
     let pages = [pages_of(folder, "a|1"), pages_of(folder, "a|3")].concat();
     let done = pages.iter().filter(|page| !page["derivative"].is_null()).count();
@@ -158,6 +165,52 @@ fn a_signal_stops_between_pages_and_the_job_goes_on_with_its_bounds() {
     assert_eq!(pages_of(folder, "a|1").len(), 60);
     let again = reprise(folder, &["run", "lib", "--retry-failed", "j|1", "--max-pages", "61", "--no-report"]).good();
     assert!(again.contains("61 pages ripped"), "{again}");
+}
+
+#[cfg(unix)]
+#[test]
+fn pages_that_were_done_are_kept_when_a_job_goes_on() {
+    need!(external::pdfium(), "PDFium");
+    for signal in ["INT", "KILL"] {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        // The first page leads to the last one, which is not there when the job is cut short.
+        let link = "<< /Type /Annot /Subtype /Link /Rect [20 20 120 80] /Border [0 0 0] /Dest [82 0 R /Fit] >>";
+        let mut pages: Vec<_> = (1..=40).map(|n| (drawing(n), String::new())).collect();
+        pages[0].1 = link.to_owned();
+        library(folder, &[("long.pdf", Pdf::new(200, 300, &pages).bytes())]);
+        let wish = r#","extractLinks":true,"extractSearchWords":true"#;
+        let (code, stderr) = interrupt(folder, r#"["a|1"]"#, wish, (signal, 5), &[]);
+        assert!(code != Some(0), "{signal}: it was too late: {stderr}");
+        let written = |folder: &Path| -> Vec<_> {
+            let recorded = pages_of(folder, "a|1").into_iter().filter(|page| !page["derivative"].is_null());
+            let paths = recorded.map(|page| pyramid(&page));
+            paths.map(|path| (path.clone(), std::fs::metadata(path).unwrap().modified().unwrap())).collect()
+        };
+        let before = written(folder);
+        assert!((3..40).contains(&before.len()), "{signal}: {} pages", before.len());
+
+        let resumed = reprise(folder, &["run", "lib", "--resume", "--no-report"]).good();
+        let kept = format!("40 pages ripped, {} of them before the job was cut short", before.len());
+        assert!(resumed.contains(&kept), "{signal}: {resumed}");
+        let after = written(folder);
+        assert_eq!((after.len(), &after[..before.len()]), (40, &before[..]), "{signal}");
+        assert!(!reprise(folder, &["log", "lib", "j|1"]).good().contains("replace earlier ones"));
+        let library = Library::open(folder.join("lib")).unwrap();
+        assert_eq!(library.ecatalog(&"a|1".into()).unwrap().unwrap().pages.len(), 40);
+        let all = pages_of(folder, "a|1");
+        let handle = |page: usize| reprise::catalog::Handle::from(all[page]["handle"].as_str().unwrap());
+        let maps = library.image_maps(&handle(0)).unwrap();
+        assert_eq!(maps.len(), 1);
+        assert_eq!(maps[0].action, reprise::catalog::MapAction::Asset(handle(39)));
+        assert_eq!(library.page_words(&handle(0)).unwrap().len(), 4);
+        drop(library);
+        assert!(reprise(folder, &["check", "lib", "--pixels", "--hash"]).good().is_empty());
+
+        // Another job does every page.
+        run(folder, &["a|1"], r#","pdfOptions":{"resolution":72}"#, &[]).good();
+        assert!(written(folder).iter().zip(&after).all(|(new, old)| new.1 != old.1), "{signal}");
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -151,6 +151,15 @@ fn an_adaptive_set_is_made_and_made_again() {
     assert_eq!(handles(&renditions_of(folder, "a|1")), handles(&all));
     assert!(reprise(folder, &["check", "lib", "--pixels", "--hash"]).good().is_empty());
 
+    // What is in a file is on record.
+    let (first_file, recorded) = (file(&all[0]), all[0]["rendition"]["hash"].as_str().unwrap());
+    let content = std::fs::read(&first_file).unwrap();
+    assert_eq!(recorded, blake3::hash(&content).to_string());
+    std::fs::write(&first_file, vec![0; content.len()]).unwrap();
+    assert!(reprise(folder, &["check", "lib"]).good().is_empty());
+    let found = reprise(folder, &["check", "lib", "--hash"]);
+    assert!(found.code == 1 && found.stdout.contains("the rendition has other content"), "{}", found.stdout);
+
     // Lost files are named, taken off the record, and made anew.
     std::fs::remove_file(file(&all[0])).unwrap();
     std::fs::write(file(&all[1]), "cut").unwrap();
@@ -196,6 +205,32 @@ fn thumbnails_show_the_frame_that_was_asked_for() {
     let asset = &assets(folder)[0];
     assert_eq!((image(asset).width, image(asset).height, asset["crop"]["left"].as_u64()), (290, 110, Some(10)));
     assert_eq!(assets(folder).len(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_shows_how_far_an_encoding_is() {
+    let Some(dir) = shop() else { return };
+    let folder = dir.path();
+    if Command::new("script").arg("--version").output().is_err() {
+        return skip("script, of util-linux");
+    }
+    ffmpeg(folder, &format!("-f lavfi -i testsrc2=s=640x360:r=25:d=40 {FAST} -an long.mp4"));
+    ingest(folder, "long.mp4");
+    let wish = encode(r#"["ps|mp4-360p"]"#);
+    let job = format!(
+        r#"{{"companyHandle":"c|1","jobName":"j","reprocessAssetsJob":{{"assetHandleArray":["a|1"],
+        "createMask":false,"emailSetting":"None"{wish}}}}}"#
+    );
+    save(folder, "job.json", job.as_bytes());
+    // A terminal of its own, wide enough for the whole line.
+    let shown = format!("stty cols 200; '{}' run lib job.json --no-report", env!("CARGO_BIN_EXE_reprise"));
+    let output = Command::new("script").args(["-qec", &shown, "/dev/null"]).current_dir(folder).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let percent = shown.split("long ps|mp4-360p ").skip(1).filter_map(|rest| rest.split_once(" %")?.0.parse().ok());
+    let percent: Vec<u32> = percent.collect();
+    assert!(percent.iter().any(|share| (1..100).contains(share)), "{shown}");
+    assert!(percent.is_sorted(), "{percent:?}");
 }
 
 #[test]

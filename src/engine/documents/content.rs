@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::catalog::{Asset, Handle, ImageMap, MapAction, PageWord, PixelBox};
-use crate::engine::derived::{self, PartImage};
+use crate::engine::derived;
 use crate::error::Result;
 use crate::geometry::{Insets, Size};
-use crate::rip::{self, LinkTarget, Place};
+use crate::rip::{self, LinkTarget, PageContent, Place};
 
 /// The part of a page image that a crop keeps.
 pub(super) struct Window {
@@ -18,7 +18,18 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub fn clip(&self, place: Place) -> Option<PixelBox> {
+    /// The words of a page that it shows, in pixels of the image.
+    pub fn words(&self, content: &PageContent) -> Vec<PageWord> {
+        let word = |word: &rip::Word| Some(PageWord { word: word.text.clone(), place: self.clip(word.place)? });
+        content.words.iter().filter_map(word).collect()
+    }
+
+    /// The links of a page that it shows; `pages` are the images of the document by their numbers, in order.
+    pub fn image_maps(&self, content: &PageContent, pages: &[(u32, Handle)]) -> Vec<ImageMap> {
+        content.links.iter().filter_map(|link| self.image_map(link, pages)).collect()
+    }
+
+    fn clip(&self, place: Place) -> Option<PixelBox> {
         let (left, top) = self.insets.map_or((0, 0), |insets| (insets.left, insets.top));
         let across = |x: u32| x.saturating_sub(left).min(self.size.width);
         let down = |y: u32| y.saturating_sub(top).min(self.size.height);
@@ -32,7 +43,7 @@ impl Window {
     }
 
     /// `None` for a link outside, or to a page that has no image.
-    pub fn image_map(&self, link: &rip::Link, pages: &[(u32, Handle)]) -> Option<ImageMap> {
+    fn image_map(&self, link: &rip::Link, pages: &[(u32, Handle)]) -> Option<ImageMap> {
         let action = match &link.target {
             LinkTarget::Uri(uri) => MapAction::Uri(uri.clone()),
             LinkTarget::Page(number) => {
@@ -66,8 +77,18 @@ struct PageEntry<'a> {
     image_maps: &'a [ImageMap],
 }
 
+/// A page image with what stands on it, drawn now or kept.
+pub(super) struct PageView<'a> {
+    pub number: u32,
+    pub asset: &'a Asset,
+    /// After the crop.
+    pub size: Size,
+    pub words: &'a [PageWord],
+    pub image_maps: &'a [ImageMap],
+}
+
 /// Writes what is known of the pages of `asset` to `path`.
-pub(super) fn write(path: &Path, asset: &Asset, e_catalog: bool, pages: &[PartImage]) -> Result<()> {
+pub(super) fn write(path: &Path, asset: &Asset, e_catalog: bool, pages: &[PageView]) -> Result<()> {
     let document = DocumentFile {
         asset_handle: &asset.handle,
         name: &asset.name,
@@ -78,10 +99,10 @@ pub(super) fn write(path: &Path, asset: &Asset, e_catalog: bool, pages: &[PartIm
                 asset_handle: &page.asset.handle,
                 name: &page.asset.name,
                 number: page.number,
-                width: page.converted.size.width,
-                height: page.converted.size.height,
-                words: &page.words,
-                image_maps: &page.image_maps,
+                width: page.size.width,
+                height: page.size.height,
+                words: page.words,
+                image_maps: page.image_maps,
             })
             .collect(),
     };

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use super::derived::{End, Origin, PartImage, PartRecipe};
 use super::pipeline::{self, Context, Converted, Recipe};
-use crate::catalog::{Asset, AssetResult, ECatalog, LogEntry, LogType, TaskOutcome};
+use crate::catalog::{
+    Asset, AssetResult, CropChange, Derivative, DerivedResult, ECatalog, ImageMap, LogEntry, LogType, NewDerivative,
+    PageWord, TaskOutcome,
+};
 use crate::decode::{self, RowSource};
 use crate::error::{Error, Result, Stage};
 use crate::geometry::Size;
@@ -37,6 +40,8 @@ pub struct Ripped {
     pub pages: u32,
     /// Those that were done, in order.
     pub done: Vec<PartImage>,
+    /// Those that this job had done before it was cut short, in order.
+    pub kept: Vec<KeptPage>,
     /// Those that were not, with the reason; pages that were not started are in neither list.
     pub failed: Vec<(u32, Error)>,
     pub ecatalog: Option<ECatalog>,
@@ -46,7 +51,37 @@ pub struct Ripped {
     pub elapsed: Duration,
 }
 
+/// The image of a page that was done before the job was cut short.
+#[derive(Debug, Clone)]
+pub struct KeptPage {
+    pub number: u32,
+    pub asset: Asset,
+    pub derivative: Derivative,
+    pub words: Vec<PageWord>,
+    pub image_maps: Vec<ImageMap>,
+}
+
+impl KeptPage {
+    fn result(&self, origin: &Origin) -> DerivedResult {
+        let Derivative { bytes, width, height, levels, compression, hash, .. } = self.derivative.clone();
+        let source_hash = origin.asset.hash;
+        DerivedResult {
+            handle: self.asset.handle.clone(),
+            derivative: NewDerivative { bytes, width, height, levels, compression, hash, source_hash },
+            crop: CropChange::Keep,
+            publish: origin.publish,
+            words: self.words.clone(),
+            image_maps: self.image_maps.clone(),
+        }
+    }
+}
+
 impl Ripped {
+    /// Pages that are done, now or before.
+    pub fn count(&self) -> usize {
+        self.done.len() + self.kept.len()
+    }
+
     /// Pixels of all page images, before crops.
     pub fn pixels(&self) -> u64 {
         self.done.iter().map(|page| page.converted.original.pixels()).sum()
@@ -56,8 +91,7 @@ impl Ripped {
     pub fn error(&self) -> Option<Error> {
         let (number, first) = self.failed.first()?;
         let mut error = first.clone();
-        error.message =
-            format!("{} of {} pages were done; page {number}: {}", self.done.len(), self.pages, first.message);
+        error.message = format!("{} of {} pages were done; page {number}: {}", self.count(), self.pages, first.message);
         Some(error)
     }
 }
@@ -67,9 +101,12 @@ impl std::fmt::Display for Ripped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let s = if self.pages == 1 { "" } else { "s" };
         if self.stopped {
-            write!(f, "stopped after {} of ", self.done.len())?;
+            write!(f, "stopped after {} of ", self.count())?;
         }
         write!(f, "{} page{s} ripped, ", self.pages)?;
+        if !self.kept.is_empty() {
+            write!(f, "{} of them before the job was cut short, ", self.kept.len())?;
+        }
         write!(f, "{:.1} megapixels, {:.2} s", self.pixels() as f64 / 1e6, self.elapsed.as_secs_f64())?;
         if let Some(first) = self.done.first() {
             let Size { width, height } = first.converted.size;
@@ -147,9 +184,11 @@ pub(super) fn result(ripped: &Ripped, order: &Order, begin: LogEntry, end: LogEn
     }
     .write(&mut entries);
     entries.push(end);
+    let drawn = ripped.done.iter().map(|page| page.result(&order.origin));
+    let kept = ripped.kept.iter().map(|page| page.result(&order.origin));
     AssetResult {
         publish: if outcome == TaskOutcome::Success { order.origin.publish } else { None },
-        derived: ripped.done.iter().map(|page| page.result(&order.origin)).collect(),
+        derived: drawn.chain(kept).collect(),
         ecatalog: ripped.ecatalog.clone(),
         unfinished: ripped.stopped,
         ..AssetResult::without_change(outcome, entries)

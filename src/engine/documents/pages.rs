@@ -1,20 +1,22 @@
 //! The pages of a document, drawn one after another or at the same time.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
-use super::content::{self, Window};
-use super::{Extras, Order, Ripped, cmyk_pages, is_pdf};
-use crate::catalog::{Asset, DerivingEngine, ECatalog, Library, NewDerived, PageWord};
+use super::content::{self, PageView, Window};
+use super::{Extras, KeptPage, Order, Ripped, cmyk_pages, is_pdf};
+use crate::catalog::{Asset, Derivative, DerivingEngine, ECatalog, Library, NewDerived};
 use crate::decode::{self, Kind, RowSource};
 use crate::engine::derived::{self, PartImage, PartRecipe};
 use crate::engine::pipeline::{Context, Recipe};
 use crate::engine::reprocess::Running;
 use crate::engine::retry;
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::geometry::Size;
+use crate::geometry::{Insets, Size};
 use crate::pixel::Color;
 use crate::rip::{self, PageContent, indesign, pdf, postscript};
 
@@ -29,15 +31,22 @@ pub fn rip(order: &Order, context: &Context, running: &Running<'_>) -> Result<Ri
     let start = Instant::now();
     let asset = &order.origin.asset;
     let slot = context.workers.slot();
+    let library = Library::open(&order.origin.library)?;
     let work = Work {
         asset,
         order,
         context,
         running,
-        library: Mutex::new(Library::open(&order.origin.library)?),
         next: AtomicU32::new(order.origin.only.unwrap_or(1)),
         turn: Mutex::new(order.origin.only.unwrap_or(1)),
         turn_passed: Condvar::new(),
+        kept: library
+            .finished_parts(running.job, &asset.handle)?
+            .into_iter()
+            .filter(is_whole)
+            .filter_map(|page| Some((page.originator.as_ref()?.number, page)))
+            .collect(),
+        library: Mutex::new(library),
         stop: AtomicBool::new(false),
         cmyk_pages: OnceLock::new(),
         interrupted: AtomicBool::new(false),
@@ -54,7 +63,13 @@ pub fn rip(order: &Order, context: &Context, running: &Running<'_>) -> Result<Ri
 }
 
 /// The number of a page, from 1, and what ripping it gave.
-type NumberedPage = (u32, Result<(PartImage, PageContent)>);
+type NumberedPage = (u32, Result<(Page, PageContent)>);
+
+/// The image of a page.
+enum Page {
+    Drawn(Box<PartImage>),
+    Kept(Box<KeptPage>),
+}
 
 /// A document while its pages are done.
 struct Work<'a> {
@@ -63,6 +78,8 @@ struct Work<'a> {
     context: &'a Context,
     running: &'a Running<'a>,
     library: Mutex<Library>,
+    /// Page images that this job had finished when it was cut short.
+    kept: BTreeMap<u32, Asset>,
     /// The number of the next page to be done.
     next: AtomicU32,
     /// The page that may become an asset next.
@@ -119,6 +136,13 @@ impl Work<'_> {
                 self.interrupted.fetch_or(number <= last && self.running.stops(), Ordering::Relaxed);
                 break;
             }
+            let piece = self.running.activity.begin(self.asset.name.clone());
+            piece.say(format!("page {number} of {last}"));
+            if let Some(page) = self.kept.get(&number) {
+                self.pass_turn(number);
+                self.take(number, self.keep(page, |size| self.content(&session, number, size)));
+                continue;
+            }
             let mut result = self.draw_page(&session, number);
             // Time runs out for pages that are slow, and for good ones on a machine that is busy: those get a second try.
             if result.as_ref().is_err_and(retry::timed_out) && session.is_lost() && !self.stops() {
@@ -138,13 +162,30 @@ impl Work<'_> {
         }
     }
 
-    fn draw_page(&self, session: &pdf::Session, number: u32) -> Result<(PartImage, PageContent)> {
-        let Order { drawing, extras, .. } = self.order;
-        let open = || session.page(number, &drawing.settings).map(|rows| Box::new(rows) as Box<dyn RowSource>);
-        let content = |size| match extras {
+    /// What the order wants of what stands on a page of a PDF, whose image has `size` before a crop.
+    fn content(&self, session: &pdf::Session, number: u32, size: Size) -> Result<PageContent> {
+        match self.order.extras {
             Extras { words: false, links: false, .. } => Ok(PageContent::default()),
-            _ => session.content(number, size, extras.words, extras.links),
-        };
+            Extras { words, links, .. } => session.content(number, size, words, links),
+        }
+    }
+
+    /// A page image that is there already, with what stands on it.
+    fn keep(&self, asset: &Asset, content: impl FnOnce(Size) -> Result<PageContent>) -> Result<(Page, PageContent)> {
+        let number = asset.originator.as_ref().map_or(1, |originator| originator.number);
+        let derivative = asset.derivative.clone().expect("what is not whole was left out");
+        let window = kept_window(asset, &derivative);
+        let Insets { left, right, top, bottom } = window.insets.unwrap_or_default();
+        let content = content(Size::new(window.size.width + left + right, window.size.height + top + bottom))?;
+        let words = window.words(&content);
+        let page = KeptPage { number, asset: asset.clone(), derivative, words, image_maps: Vec::new() };
+        Ok((Page::Kept(Box::new(page)), content))
+    }
+
+    fn draw_page(&self, session: &pdf::Session, number: u32) -> Result<(Page, PageContent)> {
+        let Order { drawing, .. } = self.order;
+        let open = || session.page(number, &drawing.settings).map(|rows| Box::new(rows) as Box<dyn RowSource>);
+        let content = |size| self.content(session, number, size);
         // The first look tells whether there is such a page at all, before it becomes an asset.
         let plain = rip::Settings { own_color: false, ..drawing.settings };
         let found = session.page(number, &plain).map(drop);
@@ -217,6 +258,10 @@ impl Work<'_> {
                 Some((_, session)) => session.content(pages, size, true, false),
                 None => Ok(PageContent::default()),
             };
+            if let Some(page) = self.kept.get(&pages) {
+                self.take(pages, self.keep(page, content));
+                continue;
+            }
             let result = self.derive(pages).and_then(|page| self.page(page, &order.parts, &asset.path, &open, content));
             self.take(pages, result);
         }
@@ -239,7 +284,7 @@ impl Work<'_> {
                 let open = || decode::open(file.path(), &context.limits);
                 self.page(self.derive(number)?, &order.parts, file.path(), &open, |_| Ok(PageContent::default()))
             });
-            if let Ok((page, _)) = &result {
+            if let Ok((Page::Drawn(page), _)) = &result {
                 let Size { width, height } = page.converted.original;
                 sizes.push(format!("{width} × {height} px for page {number}"));
             }
@@ -271,7 +316,12 @@ impl Work<'_> {
         self.warnings.lock().expect("no panic while the lock is held").push(warning);
     }
 
-    fn take(&self, number: u32, result: Result<(PartImage, PageContent)>) {
+    fn take(&self, number: u32, mut result: Result<(Page, PageContent)>) {
+        if let Ok((Page::Drawn(page), _)) = &result
+            && let Err(error) = self.library().finish_part(self.running.job, &page.result(&self.order.origin))
+        {
+            result = Err(error);
+        }
         if result.as_ref().is_err_and(|e| e.kind == ErrorKind::Catalog) {
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -286,7 +336,7 @@ impl Work<'_> {
         path: &Path,
         open: &dyn Fn() -> Result<Box<dyn RowSource>>,
         content: impl Fn(Size) -> Result<PageContent>,
-    ) -> Result<(PartImage, PageContent)> {
+    ) -> Result<(Page, PageContent)> {
         let output = self.library().derivative_path(&asset);
         let number = asset.originator.as_ref().map_or(1, |originator| originator.number);
         let Work { context, running, .. } = self;
@@ -297,13 +347,8 @@ impl Work<'_> {
                 error
             })?;
         let content = content(page.converted.original)?;
-        let window = Window { insets: page.converted.crop, size: page.converted.size };
-        let words = content
-            .words
-            .iter()
-            .filter_map(|word| Some(PageWord { word: word.text.clone(), place: window.clip(word.place)? }));
-        page.words = words.collect();
-        Ok((page, content))
+        page.words = Window { insets: page.converted.crop, size: page.converted.size }.words(&content);
+        Ok((Page::Drawn(Box::new(page)), content))
     }
 
     /// The asset of a page: the one it has had, or a new one.
@@ -324,13 +369,11 @@ impl Work<'_> {
     fn finish(self, pages: u32, start: Instant) -> Result<Ripped> {
         let mut results = self.results.into_inner().expect("no panic while the lock was held");
         results.sort_by_key(|(number, _)| *number);
-        let (mut done, mut contents, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut done, mut kept, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for (number, result) in results {
             match result {
-                Ok((page, content)) => {
-                    done.push(page);
-                    contents.push(content);
-                }
+                Ok((Page::Drawn(page), content)) => done.push((*page, content)),
+                Ok((Page::Kept(page), content)) => kept.push((*page, content)),
                 Err(error) if error.kind == ErrorKind::Catalog => return Err(error),
                 Err(error) => failed.push((number, error)),
             }
@@ -342,10 +385,21 @@ impl Work<'_> {
             .filter_map(|asset| Some((asset.originator?.number, asset.handle)))
             .partition(|(number, _)| *number <= pages);
         // Links lead to other pages, whose handles are known only now.
-        for (page, content) in done.iter_mut().zip(&contents) {
-            let window = Window { insets: page.converted.crop, size: page.converted.size };
-            page.image_maps = content.links.iter().filter_map(|link| window.image_map(link, &handles)).collect();
-        }
+        let done: Vec<PartImage> = done
+            .into_iter()
+            .map(|(mut page, content)| {
+                let window = Window { insets: page.converted.crop, size: page.converted.size };
+                page.image_maps = window.image_maps(&content, &handles);
+                page
+            })
+            .collect();
+        let kept: Vec<KeptPage> = kept
+            .into_iter()
+            .map(|(mut page, content)| {
+                page.image_maps = kept_window(&page.asset, &page.derivative).image_maps(&content, &handles);
+                page
+            })
+            .collect();
         let mut warnings = self.order.drawing.warnings();
         warnings.extend(self.warnings.into_inner().expect("no panic while the lock was held"));
         let whole = self.order.origin.only.is_none();
@@ -358,17 +412,45 @@ impl Work<'_> {
         }
         let extras = self.order.extras;
         let stopped = self.interrupted.into_inner();
-        let complete = whole && !stopped && done.len() == pages as usize;
+        let drawn = done.iter().map(|page| PageView {
+            number: page.number,
+            asset: &page.asset,
+            size: page.converted.size,
+            words: &page.words,
+            image_maps: &page.image_maps,
+        });
+        let before = kept.iter().map(|page| PageView {
+            number: page.number,
+            asset: &page.asset,
+            size: Size::new(page.derivative.width, page.derivative.height),
+            words: &page.words,
+            image_maps: &page.image_maps,
+        });
+        let mut views: Vec<PageView> = drawn.chain(before).collect();
+        views.sort_by_key(|page| page.number);
+        let complete = whole && !stopped && views.len() == pages as usize;
         let ecatalog = (complete && extras.catalog && pages > 1).then(|| ECatalog {
             name: self.asset.name.clone(),
-            pages: done.iter().map(|page| page.asset.handle.clone()).collect(),
+            pages: views.iter().map(|page| page.asset.handle.clone()).collect(),
         });
         if ecatalog.is_some() || (complete && (extras.words || extras.links)) {
-            content::write(&library.document_path(self.asset), self.asset, ecatalog.is_some(), &done)?;
+            content::write(&library.document_path(self.asset), self.asset, ecatalog.is_some(), &views)?;
         }
         let pages = if whole { pages } else { 1 };
-        Ok(Ripped { pages, done, failed, ecatalog, warnings, stopped, elapsed: start.elapsed() })
+        Ok(Ripped { pages, done, kept, failed, ecatalog, warnings, stopped, elapsed: start.elapsed() })
     }
+}
+
+/// Whether the image of a page is there, made of the document as it is.
+fn is_whole(page: &Asset) -> bool {
+    page.derivative.as_ref().is_some_and(|derivative| {
+        derivative.current && fs::metadata(&derivative.path).is_ok_and(|found| found.len() == derivative.bytes)
+    })
+}
+
+/// The part of a page that its image shows.
+fn kept_window(page: &Asset, derivative: &Derivative) -> Window {
+    Window { insets: page.crop.map(|crop| crop.insets), size: Size::new(derivative.width, derivative.height) }
 }
 
 /// A file with these bytes, which goes when it is dropped.

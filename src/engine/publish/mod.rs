@@ -347,7 +347,7 @@ fn parcel(library: &Library, asset: Asset, target: PublishTarget) -> Result<Opti
     };
     match target {
         PublishTarget::Video => match &asset.rendition {
-            Some(rendition) => match check::hash(&rendition.path) {
+            Some(rendition) => match rendition.file.hash.map_or_else(|| check::hash(&rendition.path), Ok) {
                 Ok(hash) => made("rendition", &rendition.path, Some(hash), rendition.current),
                 Err(why) => error = Some(why.to_string()),
             },
