@@ -10,7 +10,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{IoSlice, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -89,6 +89,9 @@ impl Level {
         }
     }
 }
+
+/// Tiles that are written in one call.
+const BATCH: usize = 256;
 
 /// How files are called that are not whole yet.
 const TEMPORARY_PREFIX: &str = ".reprise-";
@@ -257,10 +260,13 @@ impl Writer {
         let plan = self.plan();
         let io = |e| write_error(&self.shared.path, e);
         let temporary = self.temporary_file().map_err(io)?;
-        let hash = {
+        let write = || {
             let _span = trace::span("write file").bytes(plan.bytes);
-            self.write_to(temporary.as_file(), &plan).map_err(io)?
+            self.write_to(temporary.as_file(), &plan)
         };
+        let (written, hash) = rayon::join(write, || self.hash(&plan));
+        written.map_err(io)?;
+        let hash = hash.map_err(io)?;
         // What was written is looked at while it is on its way to the disk.
         let flush = || {
             let _span = trace::span("flush file").bytes(plan.bytes);
@@ -297,17 +303,48 @@ impl Writer {
         })
     }
 
-    /// Returns the hash of all that is written.
-    fn write_to(&self, file: &File, plan: &Plan) -> std::io::Result<blake3::Hash> {
-        let hashed = Hashed { file, hasher: blake3::Hasher::new() };
-        let mut out = BufWriter::with_capacity(1 << 20, hashed);
-        out.write_all(&plan.head)?;
-        let store = lock(&self.shared.store);
-        for level in self.levels.iter().rev() {
-            store.copy(&level.tiles, &mut out)?;
+    /// All tiles in the order of the file.
+    fn tiles(&self) -> impl Iterator<Item = &Tile> {
+        self.levels.iter().rev().flat_map(|level| &level.tiles)
+    }
+
+    fn write_to(&self, mut file: &File, plan: &Plan) -> std::io::Result<()> {
+        let mut batch = vec![IoSlice::new(&plan.head)];
+        let mut buffer = Vec::new();
+        for tile in self.tiles() {
+            match &tile.place {
+                Place::Memory(stream) => {
+                    batch.push(IoSlice::new(stream));
+                    if batch.len() == BATCH {
+                        write_all(file, &mut batch)?;
+                    }
+                }
+                Place::Spilled(offset) => {
+                    write_all(file, &mut batch)?;
+                    lock(&self.shared.store).read(*offset, tile.bytes, &mut buffer)?;
+                    file.write_all(&buffer)?;
+                }
+            }
         }
-        out.flush()?;
-        Ok(out.get_ref().hasher.finalize())
+        write_all(file, &mut batch)
+    }
+
+    /// The hash of all that is written.
+    fn hash(&self, plan: &Plan) -> std::io::Result<blake3::Hash> {
+        let _span = trace::span("hash file").bytes(plan.bytes);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&plan.head);
+        let mut buffer = Vec::new();
+        for tile in self.tiles() {
+            match &tile.place {
+                Place::Memory(stream) => hasher.update(stream),
+                Place::Spilled(offset) => {
+                    lock(&self.shared.store).read(*offset, tile.bytes, &mut buffer)?;
+                    hasher.update(&buffer)
+                }
+            };
+        }
+        Ok(hasher.finalize())
     }
 
     /// A new file in the target's folder, with the permissions of the file that it will replace or else the usual
@@ -351,22 +388,19 @@ impl Writer {
     }
 }
 
-/// Hashes what passes on its way into a file.
-struct Hashed<'a> {
-    file: &'a File,
-    hasher: blake3::Hasher,
-}
-
-impl Write for Hashed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
+/// Writes all of the slices, and takes them out.
+fn write_all(mut file: &File, slices: &mut Vec<IoSlice<'_>>) -> std::io::Result<()> {
+    let mut rest = &mut slices[..];
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) if rest.iter().any(|slice| !slice.is_empty()) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
+    slices.clear();
+    Ok(())
 }
 
 /// Flushes the rename itself.
@@ -503,22 +537,12 @@ impl Store {
         Ok(())
     }
 
-    /// Writes `tiles` in order.
-    fn copy(&self, tiles: &[Tile], out: &mut impl Write) -> std::io::Result<()> {
-        let mut buffer = Vec::new();
+    /// Fills `buffer` with a spilled tile.
+    fn read(&self, offset: u64, bytes: u32, buffer: &mut Vec<u8>) -> std::io::Result<()> {
         let mut spill = &self.spill;
-        for tile in tiles {
-            match &tile.place {
-                Place::Memory(stream) => out.write_all(stream)?,
-                Place::Spilled(offset) => {
-                    spill.seek(SeekFrom::Start(*offset))?;
-                    buffer.resize(tile.bytes as usize, 0);
-                    spill.read_exact(&mut buffer)?;
-                    out.write_all(&buffer)?;
-                }
-            }
-        }
-        Ok(())
+        spill.seek(SeekFrom::Start(offset))?;
+        buffer.resize(bytes as usize, 0);
+        spill.read_exact(buffer)
     }
 }
 
