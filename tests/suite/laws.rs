@@ -28,7 +28,8 @@ fn downsampled(filter: Filter, image: &Raster) -> Raster {
     let next = image.size().halved();
     let mut out = Raster::empty(image.format, next.width);
     let plan = resample::Plan::new(filter);
-    resample::cpu::downsample(&plan, image, 0, image.size(), 0..next.height, &mut out);
+    let window = resample::cpu::Window { start: 0, rows: image, following: None };
+    resample::cpu::downsample(&plan, window, image.size(), 0..next.height, &mut out);
     out
 }
 

@@ -54,18 +54,17 @@ impl Executor for CpuExecutor {
         let steps = self.schedule.advance(band.height);
         for (level, step) in steps.iter().enumerate() {
             let size = plan.levels[level];
-            // A first band, which may be the whole image, is read where it is.
-            let borrowed = level == 0 && self.windows[0].height == 0;
-            if level == 0 && !borrowed {
-                self.windows[0].append_rows(band, 0..band.height);
-            }
             let (above, below) = self.windows.split_at_mut(level + 1);
-            let window = if borrowed { band } else { &above[level] };
-            debug_assert_eq!(step.window, self.starts[level]..self.starts[level] + window.height);
+            let window = &above[level];
+            // The band is read where it is.
+            let following = (level == 0).then_some(band);
+            debug_assert_eq!(step.window.start, self.starts[level]);
+            debug_assert_eq!(step.window.len() as u32, window.height + following.map_or(0, |band| band.height));
 
             if let (Some(next), Some(next_step)) = (below.first_mut(), steps.get(level + 1)) {
                 let _span = trace::span("downsample");
-                resample::cpu::downsample(&plan.resample, window, step.window.start, size, next_step.new.clone(), next);
+                let window = resample::cpu::Window { start: step.window.start, rows: window, following };
+                resample::cpu::downsample(&plan.resample, window, size, next_step.new.clone(), next);
             }
             if level > 0 && !step.emit.is_empty() {
                 self.sharpened.width = size.width;
@@ -85,10 +84,11 @@ impl Executor for CpuExecutor {
             }
 
             let dropped = step.keep - step.window.start;
-            if borrowed {
-                self.windows[0].append_rows(band, dropped..band.height);
-            } else {
-                self.windows[level].drop_rows(dropped);
+            let window = &mut self.windows[level];
+            let of_window = dropped.min(window.height);
+            window.drop_rows(of_window);
+            if let Some(band) = following {
+                window.append_rows(band, dropped - of_window..band.height);
             }
             self.starts[level] = step.keep;
         }

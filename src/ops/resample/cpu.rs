@@ -15,13 +15,24 @@ use crate::pixel::{Raster, Samples};
 /// Output rows that one task computes; premultiplied rows are shared inside a task only.
 const ROWS_PER_TASK: usize = 16;
 
+/// Consecutive rows of a level, in one piece or two, so that rows which were kept need not be copied to those that
+/// follow.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<'a> {
+    /// Number of the first row.
+    pub start: u32,
+    pub rows: &'a Raster,
+    pub following: Option<&'a Raster>,
+}
+
 /// Appends rows `out_rows` of the next level to `out`, which has that level's width and format.
 ///
-/// `window` holds rows of this level, the first of them row `window_start`; `full` is the size of the whole level.
-/// The window holds every row that the output reads: from `2·start − 3` up to `2·end + 2`, clamped to the level.
-pub fn downsample(plan: &Plan, window: &Raster, window_start: u32, full: Size, out_rows: Range<u32>, out: &mut Raster) {
+/// `window` holds every row of this level that the output reads: from `2·start − 3` up to `2·end + 2`, clamped to the
+/// level, whose size is `full`.
+pub fn downsample(plan: &Plan, window: Window<'_>, full: Size, out_rows: Range<u32>, out: &mut Raster) {
+    let fits = |rows: &Raster| rows.format == out.format && rows.width == full.width;
     assert!(
-        window.format == out.format && window.width == full.width && out.width == full.halved().width,
+        fits(window.rows) && window.following.is_none_or(fits) && out.width == full.halved().width,
         "rows of another shape"
     );
     if out_rows.is_empty() {
@@ -29,21 +40,46 @@ pub fn downsample(plan: &Plan, window: &Raster, window_start: u32, full: Size, o
     }
     let done = out.samples.len();
     out.set_rows(out.height + out_rows.len() as u32);
-    let format = window.format;
+    let format = out.format;
     let shape = Shape {
         channels: format.channels(),
         width: full.width as usize,
         out_width: out.width as usize,
         height: full.height,
-        window_start,
+        window_start: window.start,
         out_start: out_rows.start,
     };
-    match (&window.samples, &mut out.samples) {
-        (Samples::U8(rows), Samples::U8(out)) if !format.alpha => narrow(plan, shape, rows, &mut out[done..]),
-        (Samples::U16(rows), Samples::U16(out)) if !format.alpha => wide(plan, shape, rows, &mut out[done..]),
-        (Samples::U8(rows), Samples::U8(out)) => with_alpha(plan, shape, rows, &mut out[done..]),
-        (Samples::U16(rows), Samples::U16(out)) => with_alpha(plan, shape, rows, &mut out[done..]),
+    let stride = shape.stride();
+    let following = window.following.map(|following| &following.samples);
+    match (&window.rows.samples, &mut out.samples) {
+        (Samples::U8(rows), Samples::U8(out)) => {
+            let following = if let Some(Samples::U8(following)) = following { following } else { &[][..] };
+            let (rows, out) = (Rows { rows, following, stride }, &mut out[done..]);
+            if format.alpha { with_alpha(plan, shape, rows, out) } else { narrow(plan, shape, rows, out) }
+        }
+        (Samples::U16(rows), Samples::U16(out)) => {
+            let following = if let Some(Samples::U16(following)) = following { following } else { &[][..] };
+            let (rows, out) = (Rows { rows, following, stride }, &mut out[done..]);
+            if format.alpha { with_alpha(plan, shape, rows, out) } else { wide(plan, shape, rows, out) }
+        }
         _ => unreachable!("formats are equal"),
+    }
+}
+
+/// The rows of a window.
+#[derive(Clone, Copy)]
+struct Rows<'a, S> {
+    rows: &'a [S],
+    following: &'a [S],
+    stride: usize,
+}
+
+impl<'a, S> Rows<'a, S> {
+    fn row(&self, y: usize) -> &'a [S] {
+        let start = y * self.stride;
+        let (samples, start) =
+            if start < self.rows.len() { (self.rows, start) } else { (self.following, start - self.rows.len()) };
+        &samples[start..][..self.stride]
     }
 }
 
@@ -151,14 +187,13 @@ impl<T: Copy + Default> Lanes<T> {
 /// Samples are taken as differences from 127.5, where the weights' sum of 1 leaves `t` short of exactly 8160 (Q6).
 /// A pair of samples under equal weights is then at most ±255, and a weight `128·high + low` multiplies it
 /// in two products whose sums stay inside an `i16`.
-fn narrow(plan: &Plan, shape: Shape, rows: &[u8], out: &mut [u8]) {
+fn narrow(plan: &Plan, shape: Shape, rows: Rows<'_, u8>, out: &mut [u8]) {
     let weights = NarrowWeights::new(plan);
-    let stride = shape.stride();
     out.par_chunks_mut(shape.out_stride() * ROWS_PER_TASK).enumerate().for_each_init(
         || Lanes::new(&shape),
         |lanes, (task, out)| {
             for (row, out) in out.chunks_exact_mut(shape.out_stride()).enumerate() {
-                let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| &rows[y * stride..][..stride]);
+                let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| rows.row(y));
                 narrow_columns(&weights, &taps, lanes.row_mut());
                 lanes.split();
                 narrow_along(&weights, lanes, out);
@@ -223,13 +258,12 @@ fn narrow_along(weights: &NarrowWeights, lanes: &Lanes<i16>, out: &mut [u8]) {
 }
 
 /// 16 bits without alpha.
-fn wide(plan: &Plan, shape: Shape, rows: &[u16], out: &mut [u16]) {
-    let stride = shape.stride();
+fn wide(plan: &Plan, shape: Shape, rows: Rows<'_, u16>, out: &mut [u16]) {
     out.par_chunks_mut(shape.out_stride() * ROWS_PER_TASK).enumerate().for_each_init(
         || Lanes::new(&shape),
         |lanes, (task, out)| {
             for (row, out) in out.chunks_exact_mut(shape.out_stride()).enumerate() {
-                let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| &rows[y * stride..][..stride]);
+                let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| rows.row(y));
                 wide_columns(plan, &taps, lanes.row_mut());
                 lanes.split();
                 wide_along(plan, lanes, |x, value| out[x] = value.clamp(0, 65535) as u16);
@@ -239,7 +273,7 @@ fn wide(plan: &Plan, shape: Shape, rows: &[u16], out: &mut [u16]) {
 }
 
 /// 8 or 16 bits with alpha: premultiplied rows, each made once per task and kept while it is read.
-fn with_alpha<S: Premultiply>(plan: &Plan, shape: Shape, rows: &[S], out: &mut [S]) {
+fn with_alpha<S: Premultiply>(plan: &Plan, shape: Shape, rows: Rows<'_, S>, out: &mut [S]) {
     let (stride, out_stride, channels) = (shape.stride(), shape.out_stride(), shape.channels);
     out.par_chunks_mut(out_stride * ROWS_PER_TASK).enumerate().for_each_init(
         || (Ring::new(stride), Lanes::new(&shape), vec![0i32; out_stride]),
@@ -248,7 +282,7 @@ fn with_alpha<S: Premultiply>(plan: &Plan, shape: Shape, rows: &[S], out: &mut [
             for (row, out) in out.chunks_exact_mut(out_stride).enumerate() {
                 let taps = shape.tap_rows(task * ROWS_PER_TASK + row);
                 for y in taps {
-                    ring.hold(y, |work| premultiply(&rows[y * stride..][..stride], channels, work));
+                    ring.hold(y, |work| premultiply(rows.row(y), channels, work));
                 }
                 wide_columns(plan, &taps.map(|y| ring.row(y)), lanes.row_mut());
                 lanes.split();
