@@ -72,8 +72,9 @@ pub struct PageWord {
     pub place: PixelBox,
 }
 
-/// A rectangle of an image that leads somewhere.
+/// A rectangle of an image that leads somewhere. As JSON it names its shape, as areas of HTML do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "shape", rename = "rect")]
 pub struct ImageMap {
     #[serde(flatten)]
     pub place: PixelBox,

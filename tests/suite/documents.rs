@@ -357,7 +357,9 @@ fn words_links_and_the_ecatalog_are_kept() {
     let json: Value = serde_json::from_slice(&file).unwrap();
     assert_eq!(json["eCatalog"], true);
     assert_eq!(json["pages"][0]["words"][3]["word"], "shoes");
-    assert_eq!(json["pages"][0]["imageMaps"][0]["action"]["uri"], "https://example.com/shoes?a=1");
+    let map = &json["pages"][0]["imageMaps"][0];
+    assert_eq!(map["action"]["uri"], "https://example.com/shoes?a=1");
+    assert_eq!((&map["shape"], &map["left"], &map["bottom"]), (&"rect".into(), &20.into(), &280.into()));
     drop(library);
 
     // With a crop, boxes are those of the image that is left.
@@ -536,4 +538,20 @@ fn illustrator_files_are_drawn_with_alpha() {
     assert_eq!(artboards.len(), 2);
     let image = image(&artboards[1]);
     assert_eq!((image.width, image.at(0, 0, 3), image.at(60, 250, 3), image.at(60, 250, 0)), (200, 0, 255, 230));
+}
+
+#[test]
+fn illustrator_files_without_pdf_are_drawn_by_ghostscript() {
+    need!(external::ghostscript(), "Ghostscript");
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let old = "%!PS-Adobe-3.0\n%%Creator: Adobe Illustrator(R) 8.0\n%%BoundingBox: 0 0 120 80\n%%EndComments
+<< /PageSize [120 80] >> setpagedevice 1 0 0 setrgbcolor 20 20 50 40 rectfill showpage\n%%EOF\n";
+    library(folder, &[("old.ai", old.into())]);
+    assert_eq!(assets(folder)[0]["kind"], "illustrator");
+    let wish = r#","illustratorOptions":{"process":"Rasterize","resolution":72,"alpha":true}"#;
+    run(folder, &["a|1"], wish, &[]).good();
+    let image = image(&pages_of(folder, "a|1")[0]);
+    assert_eq!((image.width, image.height, image.at(0, 0, 3)), (120, 80, 0));
+    assert_eq!([0, 1, 2, 3].map(|c| image.at(40, 40, c)), [255, 0, 0, 255]);
 }
