@@ -109,6 +109,10 @@ impl RowSource for JpegSource {
         self.decoder.coefficient_bytes()
     }
 
+    fn prepare(&mut self, pool: &rayon::ThreadPool) {
+        self.decoder.read_scans(pool);
+    }
+
     fn mcu(&self) -> Option<Size> {
         self.decoder.mcu()
     }

@@ -68,6 +68,10 @@ pub trait RowSource: Send {
         Err(format!("{} files hold no JPEG coefficients", self.info().kind))
     }
 
+    /// Does in the threads of `pool` what can be done in parallel before the first row, if anything. Whatever goes wrong
+    /// is reported with the rows.
+    fn prepare(&mut self, _pool: &rayon::ThreadPool) {}
+
     /// Size of an MCU in pixels, for a source with JPEG coefficients: crops that keep them start at multiples of it.
     fn mcu(&self) -> Option<Size> {
         None

@@ -53,6 +53,10 @@ impl RowSource for Clipped {
         Ok(done)
     }
 
+    fn prepare(&mut self, pool: &rayon::ThreadPool) {
+        self.source.prepare(pool);
+    }
+
     fn working_bytes(&self) -> u64 {
         let row_bytes = u64::from(self.info.size.width) * self.info.format.bytes_per_pixel() as u64;
         self.source.working_bytes() + self.plan_bytes + u64::from(Self::ROWS) * row_bytes

@@ -192,12 +192,14 @@ pub fn convert_rows(
     context: &Context,
 ) -> Result<Converted> {
     let start = Instant::now();
-    let attempts = |compute: Compute<'_>| match attempt(path, open, output, recipe, context, compute, None)? {
-        Attempt::Done(converted) => Ok(*converted),
-        Attempt::NotCarried(reason) => match attempt(path, open, output, recipe, context, compute, Some(reason))? {
-            Attempt::Done(converted) => Ok(*converted),
-            Attempt::NotCarried(_) => unreachable!("nothing was to be carried"),
-        },
+    let attempts = |compute: Compute<'_>| {
+        let mut not_carried = None;
+        loop {
+            match attempt(path, open, output, recipe, context, compute, not_carried)? {
+                Attempt::Done(converted) => return Ok(*converted),
+                Attempt::NotCarried(reason) => not_carried = Some(reason),
+            }
+        }
     };
     let (mut converted, used) = context.backend.run(attempts).map_err(|e| e.of(path.display().to_string()))?;
     if let Used::CpuAfterGpu(reason) = &used {
@@ -272,7 +274,7 @@ fn attempt(
         unsharp: recipe.unsharp.as_ref().and_then(unsharp::Plan::new),
     };
     let wider = if format.bytes_per_pixel() > decoded.bytes_per_pixel() { format } else { decoded };
-    let band = Band::choose(&plan, wider, recipe.output.tile, context);
+    let mut band = Band::choose(&plan, wider, recipe.output.tile, context);
     let mut needed = source.working_bytes() + band.bytes;
     if let Some(plan) = &colors.plan {
         needed += plan.bytes() + u64::from(band.rows) * u64::from(original.width) * format.bytes_per_pixel() as u64;
@@ -317,12 +319,16 @@ fn attempt(
     if full_resolution == FullResolution::Carried {
         source.keep_coefficients()?;
     }
+    {
+        let _span = trace::span("decode scans");
+        source.prepare(&context.pool);
+    }
     if whole {
         let mut image = whole_upright(&mut *source, &context.limits)?;
         crop = context.pool.install(|| prepare(&mut image, recipe, compute, &mut warnings))?;
         if full_resolution == FullResolution::Carried {
             if on_block_grid(&*source, kept(crop, original)?) {
-                carried = Some(source.take_coefficients());
+                carried = Some(context.pool.install(|| source.take_coefficients()));
             } else {
                 full_resolution = FullResolution::Reencoded(OFF_THE_GRID.into());
             }
@@ -337,10 +343,14 @@ fn attempt(
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg };
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
     let skip_full = full_resolution == FullResolution::Carried;
+    if skip_full {
+        // No tiles are made of these rows, so that bands may be small enough to stay in caches.
+        band.rows = band.rows.min(CARRIED_BAND_ROWS);
+    }
     let work = Work { color: colors.plan.as_deref(), pyramid: plan.into(), band: &band, skip_full };
     stream(&mut *source, rect, work, context, compute, &mut writer)?;
     if skip_full {
-        let coefficients = match carried.unwrap_or_else(|| source.take_coefficients()) {
+        let coefficients = match carried.unwrap_or_else(|| context.pool.install(|| source.take_coefficients())) {
             Ok(coefficients) => coefficients,
             Err(error) if error.kind == ErrorKind::Unsupported => return Ok(Attempt::NotCarried(error.message)),
             Err(error) => return Err(error),
@@ -496,6 +506,9 @@ const OFF_THE_GRID: &str = "the crop does not start on the JPEG's block grid";
 fn on_block_grid(source: &dyn RowSource, rect: Rect) -> bool {
     source.mcu().is_some_and(|mcu| rect.x.is_multiple_of(mcu.width) && rect.y.is_multiple_of(mcu.height))
 }
+
+/// Rows worked on at once where full resolution is carried over.
+const CARRIED_BAND_ROWS: u32 = 64;
 
 /// Tiles that are cut before the first of them is stored.
 const TILES_AT_ONCE: usize = 256;

@@ -1,13 +1,13 @@
 //! A JPEG cut into the tiles of a TIFF without decoding it: every coefficient and quantisation table stays.
 
-use std::slice;
+use std::sync::Arc;
 
-use mozjpeg_sys as ffi;
-
+use super::coded::{CodedRow, DcStatistics, RowBuilder, Span};
+use super::entropy::Lookup;
+use super::frame::Frame;
 use super::header::{Component, Header};
-use super::huffman::{BitWriter, Table, ZIGZAG};
-use super::session::{Encoding, Session, guard};
-use super::tokens::{Block, Statistics, Token, TokenRow, Tokenizer};
+use super::huffman::{self, BitWriter, Table, ZIGZAG};
+use super::session::Encoding;
 use crate::error::{Error, Result, Stage};
 use crate::geometry::{Rect, Size};
 
@@ -18,13 +18,28 @@ struct Plane {
     v: u32,
     /// Index into the quantisation tables.
     quantization: u8,
-    rows: Vec<TokenRow>,
+    /// Index into the AC tables.
+    ac: usize,
+    rows: Vec<CodedRow>,
 }
 
-/// Tables for DC and AC.
-struct Codes {
-    dc: Table,
-    ac: Table,
+/// A table of AC coefficients.
+pub(super) struct Ac {
+    lookup: Arc<Lookup>,
+    table: Table,
+}
+
+impl Ac {
+    pub(super) fn new(lookup: Arc<Lookup>) -> Self {
+        Ac { table: lookup.table(), lookup }
+    }
+
+    /// Whether tiles may use it: blocks beyond the image have no coefficients, and none is larger than those of 8-bit
+    /// images.
+    fn fits(&self) -> bool {
+        let small = self.table.values.iter().all(|symbol| u32::from(symbol & 15) <= huffman::MAX_AC_CATEGORY);
+        small && self.table.has(huffman::EOB)
+    }
 }
 
 /// All coefficients of a gray or YCbCr JPEG, ready to be cut into tiles by many threads at once.
@@ -33,14 +48,17 @@ struct Codes {
 /// pixels are bit-identical; with interpolated chroma all but those next to a tile's edge, where a decoder
 /// that sees one tile at a time lacks the neighbour. Gray and 4:4:4 are bit-identical throughout.
 ///
-/// The Huffman tables are the best for the statistics of the whole source and are shared by all tiles.
+/// All tiles share the Huffman tables. Those of AC coefficients are the source's own, or where it has more than one scan
+/// the best for its statistics; those of DC values are the best.
 pub struct Coefficients {
     size: Size,
     planes: Vec<Plane>,
     /// Different tables only, in zigzag order.
     quantization: Vec<[u16; 64]>,
     /// For the first plane, and for the two of chroma.
-    codes: Vec<Codes>,
+    dc: Vec<Table>,
+    /// Different ones only.
+    ac: Vec<Ac>,
     tables: Vec<u8>,
 }
 
@@ -71,113 +89,76 @@ pub(super) fn sampling(components: &[Component]) -> Option<(u32, u32)> {
     regular.then_some((first.horizontal.into(), first.vertical.into()))
 }
 
-/// Pixel rows in a row of MCUs as libjpeg counts them, also where all sampling factors are 2.
-fn mcu_height(header: &Header) -> u32 {
-    8 * header.components.iter().map(|c| u32::from(c.vertical)).max().unwrap_or(1)
-}
-
-/// libjpeg's arrays of the coefficients read so far: one per component.
-pub(super) type Arrays = *mut *mut ffi::jvirt_barray_control;
-
-/// Gathers coefficients while the rows of a session are decoded.
+/// Gathers coefficients while rows are decoded.
 pub(super) struct Collector {
     planes: Vec<Plane>,
     /// For the first plane, and for the two of chroma.
-    statistics: Vec<Statistics>,
-    tokenizer: Tokenizer,
-    /// Rows of MCUs gathered, and how many there are, as libjpeg counts them.
-    mcu_rows: u32,
-    mcu_rows_in_all: u32,
+    statistics: Vec<DcStatistics>,
+    /// Different ones only.
+    ac: Vec<Ac>,
+    /// Different tables only, in zigzag order.
+    quantization: Vec<[u16; 64]>,
+    size: Size,
+}
+
+/// The place of a value in a list of different ones, where it is put if it is missing.
+fn place<T>(list: &mut Vec<T>, value: T, equal: impl Fn(&T, &T) -> bool) -> usize {
+    list.iter().position(|known| equal(known, &value)).unwrap_or_else(|| {
+        list.push(value);
+        list.len() - 1
+    })
 }
 
 impl Collector {
-    /// For a file that is [`transferable`].
-    pub(super) fn new(header: &Header) -> Self {
-        let (h, v) = sampling(&header.components).expect("the file is transferable");
-        let plane = |index| {
-            let (h, v) = if index == 0 { (h, v) } else { (1, 1) };
-            Plane { h, v, quantization: 0, rows: Vec::new() }
+    /// For a [`transferable`] file of this size, whose planes have these tables.
+    pub(super) fn new(size: Size, frame: &Frame, tables: Vec<Ac>) -> Self {
+        let (mut quantization, mut ac) = (Vec::new(), Vec::new());
+        let factors = |index: usize| {
+            let (own, chroma) = (&frame.planes[index], frame.planes.last().unwrap_or(&frame.planes[index]));
+            ((own.h / chroma.h) as u32, (own.v / chroma.v) as u32)
         };
-        let planes: Vec<Plane> = (0..header.components.len()).map(plane).collect();
-        Collector {
-            statistics: planes.iter().take(2).map(|_| Statistics::new()).collect(),
-            planes,
-            tokenizer: Tokenizer::default(),
-            mcu_rows: 0,
-            mcu_rows_in_all: header.size.height.div_ceil(mcu_height(header)),
-        }
+        let planes: Vec<Plane> = (0..)
+            .zip(frame.planes.iter().zip(tables))
+            .map(|(index, (plane, table))| {
+                let (h, v) = factors(index);
+                let same = |a: &Ac, b: &Ac| (a.table.bits, &a.table.values) == (b.table.bits, &b.table.values);
+                Plane {
+                    h,
+                    v,
+                    quantization: place(&mut quantization, plane.quantization, |a, b| a == b) as u8,
+                    ac: place(&mut ac, table, same),
+                    rows: Vec::new(),
+                }
+            })
+            .collect();
+        let statistics = planes.iter().take(2).map(|_| DcStatistics::new()).collect();
+        Collector { planes, statistics, ac, quantization, size }
     }
 
-    /// Takes the rows of MCUs before `mcu_rows`, or all where there are fewer.
-    ///
-    /// # Safety
-    /// `arrays` are those of `session`, and libjpeg has read these rows.
-    pub(super) unsafe fn take(&mut self, session: &mut Session, arrays: Arrays, mcu_rows: u32) -> Result<()> {
-        let mcu_rows = mcu_rows.min(self.mcu_rows_in_all);
-        for (index, plane) in self.planes.iter_mut().enumerate() {
-            let cinfo = session.cinfo_mut();
-            // SAFETY: `comp_info` has an entry for every component of the header.
-            let (wide, high) = unsafe {
-                let info = &*cinfo.comp_info.add(index);
-                (info.width_in_blocks as usize, info.height_in_blocks)
-            };
-            let v = u32::from(session.header.components[index].vertical);
-            let rows_of = |mcu_rows: u32| (mcu_rows * v).min(high);
-            for row in rows_of(self.mcu_rows)..rows_of(mcu_rows) {
-                let cinfo = session.cinfo_mut();
-                // SAFETY: `arrays` has an entry for every component, and the array at least `high` rows of at least
-                // `wide` blocks. The slice is used up before the next call into libjpeg.
-                let access = guard(|| unsafe {
-                    let array = *arrays.add(index);
-                    let common = &mut cinfo.common;
-                    let access = (*common.mem).access_virt_barray.expect("set by libjpeg");
-                    let rows = access(common, array, row, 1, 0);
-                    slice::from_raw_parts((*rows).cast::<Block>(), wide)
-                });
-                let blocks = match access {
-                    Ok(blocks) => blocks,
-                    Err(failure) => return Err(session.error(failure, "its coefficients")),
-                };
-                plane.rows.push(self.tokenizer.row(blocks, &mut self.statistics[index.min(1)]));
-            }
-        }
-        self.mcu_rows = mcu_rows;
-        Ok(())
+    /// The table of a plane's AC coefficients.
+    pub(super) fn table(&self, plane: usize) -> &Table {
+        &self.ac[self.planes[plane].ac].table
     }
 
-    /// What was gathered, as an image that ends with the last block.
+    /// Takes the next row of blocks of a plane.
+    pub(super) fn put(&mut self, plane: usize, row: &mut RowBuilder) {
+        self.planes[plane].rows.push(row.finish(&mut self.statistics[plane.min(1)]));
+    }
+
+    /// What was gathered, as an image that ends with the last row of MCUs.
     ///
     /// # Errors
-    /// `Unsupported` when a baseline stream cannot hold the coefficients; `Malformed` when a component has none.
-    pub(super) fn finish(mut self, session: &mut Session) -> Result<Coefficients> {
-        let mut quantization: Vec<[u16; 64]> = Vec::new();
-        for (index, plane) in self.planes.iter_mut().enumerate() {
-            // SAFETY: `comp_info` has an entry for every component of the header, and `quant_table` was saved when
-            // the component's first scan started. Both live until decoding ends.
-            let values = unsafe {
-                let info = &*session.cinfo().comp_info.add(index);
-                info.quant_table.as_ref().map(|table| table.quantval)
-            };
-            let values = values
-                .ok_or_else(|| Error::malformed(Stage::Decode, "this JPEG file is broken: a component has no scan"))?;
-            let values = ZIGZAG.map(|position| values[usize::from(position)]);
-            plane.quantization = quantization.iter().position(|known| *known == values).unwrap_or_else(|| {
-                quantization.push(values);
-                quantization.len() - 1
-            }) as u8;
-        }
-        if !self.statistics.iter().all(Statistics::fits) {
+    /// `Unsupported` when a baseline stream cannot hold the coefficients.
+    pub(super) fn finish(self) -> Result<Coefficients> {
+        let Collector { planes, statistics, ac, quantization, size } = self;
+        if !statistics.iter().all(DcStatistics::fits) || !ac.iter().all(Ac::fits) {
             return Err(Error::unsupported(Stage::Decode, "some coefficients are larger than 8-bit images have"));
         }
-        let codes: Vec<Codes> = self
-            .statistics
-            .iter()
-            .map(|statistics| Codes { dc: Table::optimal(&statistics.dc), ac: Table::optimal(&statistics.ac) })
-            .collect();
-        let tables = write_tables(&quantization, &codes);
-        let Size { width, height } = session.header.size;
-        let size = Size::new(width, height.min(self.mcu_rows * mcu_height(&session.header)));
-        Ok(Coefficients { size, planes: self.planes, quantization, codes, tables })
+        let dc: Vec<Table> = statistics.iter().map(|statistics| Table::optimal(&statistics.categories)).collect();
+        let tables = write_tables(&quantization, &dc, &ac);
+        // A block of the first plane covers 8 rows of pixels.
+        let size = Size::new(size.width, size.height.min(8 * planes[0].rows.len() as u32));
+        Ok(Coefficients { size, planes, quantization, dc, ac, tables })
     }
 }
 
@@ -253,12 +234,19 @@ impl Coefficients {
         for y in row * down..(row + 1) * down {
             for x in column * across..(column + 1) * across {
                 for (index, cut) in cuts.iter().enumerate() {
-                    let codes = &self.codes[index.min(1)];
+                    let (dc, ac) = (&self.dc[index.min(1)], &self.ac[cut.plane.ac]);
                     for v in 0..cut.plane.v {
                         for h in 0..cut.plane.h {
-                            let (block, negated) = cut.block(x * cut.plane.h + h, y * cut.plane.v + v);
-                            bits.put_block((&codes.dc, &codes.ac), block, negated, predictions[index]);
-                            predictions[index] = block.0.into();
+                            let (value, coded) = cut.block(x * cut.plane.h + h, y * cut.plane.v + v);
+                            let difference = i32::from(value) - predictions[index];
+                            predictions[index] = value.into();
+                            match coded {
+                                Coded::Inside(span) => bits.put_block(dc, difference, span),
+                                Coded::Mirrored(span, negated) => {
+                                    bits.put_negated(dc, difference, (span, &ac.lookup), negated);
+                                }
+                                Coded::Beyond => bits.put_flat((dc, &ac.table), difference),
+                            }
                         }
                     }
                 }
@@ -271,8 +259,9 @@ impl Coefficients {
 
     /// Start of image, frame header, scan header.
     fn write_headers(&self, tile_px: u32, out: &mut Vec<u8>) {
-        // Baseline allows quantisation values of 8 bits only.
-        let frame = if self.quantization.iter().flatten().any(|value| *value > 255) { 0xc1 } else { 0xc0 };
+        // Baseline allows quantisation values of 8 bits only, and two tables of a kind.
+        let extended = self.quantization.iter().flatten().any(|value| *value > 255) || self.ac.len() > 2;
+        let frame = if extended { 0xc1 } else { 0xc0 };
         let count = self.planes.len() as u8;
         let side = (tile_px as u16).to_be_bytes();
         out.extend_from_slice(&[
@@ -293,8 +282,8 @@ impl Coefficients {
             out.extend_from_slice(&[id, (plane.h << 4 | plane.v) as u8, plane.quantization]);
         }
         out.extend_from_slice(&[0xff, 0xda, 0, 6 + 2 * count, count]);
-        for (id, _) in (1..).zip(&self.planes) {
-            out.extend_from_slice(&[id, if id == 1 { 0x00 } else { 0x11 }]);
+        for (id, plane) in (1..).zip(&self.planes) {
+            out.extend_from_slice(&[id, if id == 1 { 0x00 } else { 0x10 } | plane.ac as u8]);
         }
         out.extend_from_slice(&[0, 63, 0]);
     }
@@ -337,23 +326,36 @@ impl<'a> Cut<'a> {
         }
     }
 
-    /// DC value and AC tokens of block (`x`, `y`) of the window and of what lies beyond it, with the mask of the
-    /// coefficients that count with the other sign.
-    fn block(&self, x: u32, y: u32) -> ((i16, &'a [Token]), u64) {
+    /// DC value and AC coefficients of block (`x`, `y`) of the window and of what lies beyond it.
+    #[inline]
+    fn block(&self, x: u32, y: u32) -> (i16, Coded<'a>) {
         let inner = |at: u32, length: u32| at.min(length - 1);
         let row = &self.plane.rows[(self.top + inner(y, self.height)) as usize];
-        let (dc, tokens) = row.block((self.left + inner(x, self.width)) as usize);
-        if x > self.width || y > self.height {
-            return ((dc, &[]), 0);
-        }
-        let mirrored_x = if x == self.width { ODD_HORIZONTAL } else { 0 };
-        let mirrored_y = if y == self.height { ODD_VERTICAL } else { 0 };
-        ((dc, tokens), mirrored_x ^ mirrored_y)
+        let (dc, span) = row.block((self.left + inner(x, self.width)) as usize);
+        let coded = if x < self.width && y < self.height {
+            Coded::Inside(span)
+        } else if x > self.width || y > self.height {
+            Coded::Beyond
+        } else {
+            let mirrored_x = if x == self.width { ODD_HORIZONTAL } else { 0 };
+            let mirrored_y = if y == self.height { ODD_VERTICAL } else { 0 };
+            Coded::Mirrored(span, mirrored_x ^ mirrored_y)
+        };
+        (dc, coded)
     }
 }
 
+/// The AC coefficients of a block.
+enum Coded<'a> {
+    Inside(Span<'a>),
+    /// With the mask of those that count with the other sign.
+    Mirrored(Span<'a>, u64),
+    /// None.
+    Beyond,
+}
+
 /// Start of image, quantisation tables, Huffman tables, end of image.
-fn write_tables(quantization: &[[u16; 64]], codes: &[Codes]) -> Vec<u8> {
+fn write_tables(quantization: &[[u16; 64]], dc: &[Table], ac: &[Ac]) -> Vec<u8> {
     let mut out = vec![0xff, 0xd8];
     for (index, values) in (0..).zip(quantization) {
         if values.iter().any(|value| *value > 255) {
@@ -364,15 +366,15 @@ fn write_tables(quantization: &[[u16; 64]], codes: &[Codes]) -> Vec<u8> {
             out.extend(values.iter().map(|value| *value as u8));
         }
     }
-    for (index, codes) in (0..).zip(codes) {
-        for (class, table) in [(0x00, &codes.dc), (0x10, &codes.ac)] {
-            let length = (2 + 1 + 16 + table.values.len()) as u16;
-            out.extend_from_slice(&[0xff, 0xc4]);
-            out.extend_from_slice(&length.to_be_bytes());
-            out.push(class | index);
-            out.extend_from_slice(&table.bits);
-            out.extend_from_slice(&table.values);
-        }
+    let dc = (0x00..).zip(dc);
+    let ac = (0x10..).zip(ac.iter().map(|ac| &ac.table));
+    for (kind, table) in dc.chain(ac) {
+        let length = (2 + 1 + 16 + table.values.len()) as u16;
+        out.extend_from_slice(&[0xff, 0xc4]);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.push(kind);
+        out.extend_from_slice(&table.bits);
+        out.extend_from_slice(&table.values);
     }
     out.extend_from_slice(&[0xff, 0xd9]);
     out
@@ -408,7 +410,11 @@ mod tests {
             include_bytes!("../../tests/data/jpeg/coarse_tables.jpg"),
         ] {
             let (size, channels, whole) = decode_plain(source.to_vec());
-            let coefficients = Decoder::coefficients(source.to_vec(), &Limits::default()).expect("coefficients");
+            let mut decoder = Decoder::new(source.to_vec(), &Limits::default()).expect("a header");
+            decoder.keep_coefficients().expect("coefficients to keep");
+            let mut row = vec![0; size.width as usize * channels];
+            while decoder.read_scanlines(&mut row).expect("rows") > 0 {}
+            let coefficients = decoder.take_coefficients().expect("coefficients");
             let whole_window = Rect::of(size);
             let corner = Rect { x: 16, y: 16, width: 45, height: 37 };
             for (window, tile_px) in [(whole_window, 16), (whole_window, 48), (whole_window, 128), (corner, 32)] {

@@ -4,9 +4,10 @@ use std::{mem, ptr};
 
 use mozjpeg_sys as ffi;
 
-use super::coefficients::{self, Arrays, Coefficients, Collector};
+use super::coefficients::{self, Coefficients};
 use super::header::Header;
 use super::metadata::{self, Blocks};
+use super::native::Native;
 use super::session::{Encoding, Session, guard};
 use crate::error::{Error, Result, Stage};
 use crate::geometry::Size;
@@ -22,9 +23,12 @@ const ROWS_PER_CALL: usize = 32;
 /// marker hold inverted ink, as Photoshop writes it; others are taken as they are.
 pub struct Decoder {
     session: Session,
+    /// Decodes as long as the stream is without a fault.
+    pub(super) native: Option<Box<Native>>,
     format: PixelFormat,
     next_row: u32,
     started: bool,
+    libjpeg_started: bool,
     /// Found while rows of the same call were good; reported by the next call.
     pending: Option<Error>,
     failed: bool,
@@ -36,15 +40,11 @@ pub struct Decoder {
 /// Coefficients that are kept beside the rows.
 enum Keeping {
     No,
-    Wanted,
-    /// Decoding has started.
-    Rows(Collector, Arrays),
-    /// All rows are decoded; the error says why they cannot be taken over.
-    All(Result<Coefficients>),
+    /// By [`Native`].
+    Rows,
+    /// Decoding was left to libjpeg on the way.
+    Lost,
 }
-
-// SAFETY: the arrays belong to the session, which moves with them.
-unsafe impl Send for Decoder {}
 
 impl Decoder {
     /// Reads the header. Nothing large is allocated before the first row is asked for.
@@ -65,11 +65,14 @@ impl Decoder {
         cinfo.dct_method = ffi::J_DCT_METHOD::JDCT_ISLOW;
         cinfo.do_fancy_upsampling = 1;
         let format = PixelFormat::new(color, false, Depth::U8);
+        let native = Native::new(session.data(), &session.header, session.encoding).ok().map(Box::new);
         let decoder = Decoder {
             session,
+            native,
             format,
             next_row: 0,
             started: false,
+            libjpeg_started: false,
             pending: None,
             failed: false,
             trailing: None,
@@ -105,19 +108,21 @@ impl Decoder {
         warnings
     }
 
-    /// Bytes that keeping the coefficients takes at most: libjpeg's arrays of them, and a token of two bytes for each
-    /// that is not zero, which takes two bits in the file at least.
+    /// Bytes that keeping the coefficients takes at most: as many bits as in the file, or in the file that it would
+    /// be with one scan.
     ///
     /// # Errors
-    /// The reason why this file cannot be taken over as tiles, as far as the header tells: not gray or YCbCr, other
-    /// samplings.
+    /// The reason why this file cannot be taken over as tiles, as far as can be told before decoding: not gray or
+    /// YCbCr, other samplings, an unusual stream.
     pub fn coefficient_bytes(&self) -> std::result::Result<u64, String> {
         coefficients::transferable(self.header(), self.encoding())?;
-        let arrays = self.header().coefficient_bytes();
-        let held = if self.header().multiple_scans { 0 } else { arrays };
-        // Beside its tokens, each block of 128 bytes has a DC value and an end.
-        let tokens = (8 * self.session.data().len() as u64).min(arrays);
-        Ok(held + tokens + arrays / 16)
+        if self.native.is_none() {
+            return Err("its stream is unusual".into());
+        }
+        let file = self.session.data().len() as u64;
+        // Beside its bits, each block of 128 bytes has a DC value and an end.
+        let blocks = self.header().coefficient_bytes() / 128;
+        Ok(if self.header().multiple_scans { 4 * file } else { file } + 6 * blocks)
     }
 
     /// Size of an MCU in pixels, where the file can be taken over as tiles.
@@ -136,43 +141,53 @@ impl Decoder {
             return Err(Error::misuse(Stage::Decode, "coefficients were asked for after rows"));
         }
         self.coefficient_bytes().map_err(|reason| Error::unsupported(Stage::Decode, reason))?;
-        self.keeping = Keeping::Wanted;
+        if let Some(native) = &mut self.native {
+            native.keep();
+        }
+        self.keeping = Keeping::Rows;
         Ok(())
     }
 
     /// The coefficients of the rows that were read, which are all blocks down to the last of those rows at least. To be
-    /// called once, behind the last row that is wanted.
+    /// called once, behind the last row that is wanted, in the pool that is to do what work it is.
     ///
     /// # Errors
     /// `Unsupported`, with the reason, when some are outside of what a baseline stream can hold; `Misuse` when none
     /// were kept.
     pub fn take_coefficients(&mut self) -> Result<Coefficients> {
-        match mem::replace(&mut self.keeping, Keeping::No) {
-            Keeping::All(coefficients) => coefficients,
-            Keeping::Rows(collector, _) => collector.finish(&mut self.session),
+        let native = self.native.as_mut().and_then(|native| native.take());
+        match (mem::replace(&mut self.keeping, Keeping::No), native) {
+            (Keeping::Rows, Some(coefficients)) => coefficients,
+            (Keeping::Lost, _) => Err(Error::unsupported(Stage::Decode, "its stream is unusual")),
             _ => Err(Error::misuse(Stage::Decode, "no coefficients were kept")),
         }
     }
 
-    /// All coefficients of a JPEG in memory.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new), [`read_scanlines`](Self::read_scanlines) and
-    /// [`take_coefficients`](Self::take_coefficients).
-    pub fn coefficients(data: Vec<u8>, limits: &Limits) -> Result<Coefficients> {
-        let mut decoder = Decoder::new(data, limits)?;
-        decoder.keep_coefficients()?;
-        limits.check_bytes(decoder.working_bytes() + decoder.coefficient_bytes().unwrap_or(0))?;
-        let mut row = vec![0; decoder.header().size.width as usize * decoder.format.bytes_per_pixel()];
-        while decoder.read_scanlines(&mut row)? > 0 {}
-        decoder.take_coefficients()
+    /// Reads all scans of a file that has several, in the threads of `pool`. To be called before the first row; without
+    /// it, the first row takes as long as that takes on one thread.
+    pub fn read_scans(&mut self, pool: &rayon::ThreadPool) {
+        if let Some(native) = &mut self.native
+            && native.read_scans(self.session.data(), Some(pool)).is_err()
+        {
+            self.leave_native();
+        }
     }
 
-    /// Bytes held while decoding: the file, row buffers and, with more than one scan, all coefficients.
+    fn leave_native(&mut self) {
+        self.native = None;
+        if let Keeping::Rows = self.keeping {
+            self.keeping = Keeping::Lost;
+        }
+    }
+
+    /// Bytes held while decoding: the file, row buffers and, with more than one scan, all coefficients. libjpeg, which
+    /// may have to take over, holds no less.
     pub fn working_bytes(&self) -> u64 {
         let header = self.header();
         let coefficients = if header.multiple_scans { header.coefficient_bytes() } else { 0 };
-        self.session.data().len() as u64 + header.row_buffer_bytes() + coefficients
+        let libjpeg = header.row_buffer_bytes() + coefficients;
+        let native = self.native.as_ref().map_or(0, |native| native.working_bytes());
+        self.session.data().len() as u64 + libjpeg.max(native)
     }
 
     /// Decodes the next rows into `out`, which holds a whole number of them; returns how many. 0 means the end.
@@ -224,93 +239,67 @@ impl Decoder {
         Ok(done)
     }
 
-    /// One call into libjpeg: at least one row.
+    /// At least one row.
     fn read_some(&mut self, out: &mut [u8], row_bytes: usize) -> Result<usize> {
+        self.started = true;
+        if let Some(native) = &mut self.native {
+            if let Ok(rows) = native.read(self.session.data(), out, row_bytes) {
+                return Ok(rows);
+            }
+            self.leave_native();
+            // libjpeg starts anew.
+            let mut row = vec![0; row_bytes];
+            for _ in 0..self.next_row {
+                self.read_libjpeg(&mut row, row_bytes)?;
+            }
+        }
+        self.read_libjpeg(out, row_bytes)
+    }
+
+    /// One call into libjpeg: at least one row.
+    fn read_libjpeg(&mut self, out: &mut [u8], row_bytes: usize) -> Result<usize> {
         let mut rows = [ptr::null_mut(); ROWS_PER_CALL];
         let mut count = 0;
         for (pointer, row) in rows.iter_mut().zip(out.chunks_exact_mut(row_bytes)) {
             *pointer = row.as_mut_ptr();
             count += 1;
         }
-        let started = mem::replace(&mut self.started, true);
-        let keeping = !matches!(self.keeping, Keeping::No);
+        let started = mem::replace(&mut self.libjpeg_started, true);
         let (width, channels) = (self.header().size.width, self.format.channels());
         let cinfo = self.session.cinfo_mut();
-        let mut arrays = ptr::null_mut();
         let read = guard(|| {
             // SAFETY: the object is in the state that the calls ask for. The rows are exclusive, `count` of them,
             // and each as long as libjpeg writes, which the comparison makes sure of.
             unsafe {
                 if !started {
-                    // libjpeg keeps all coefficients then, and lets them be looked at.
-                    cinfo.buffered_image = keeping.into();
                     ffi::jpeg_start_decompress(cinfo);
-                    if keeping {
-                        arrays = ffi::jpeg_read_coefficients(cinfo);
-                        if ffi::jpeg_has_multiple_scans(cinfo) != 0 {
-                            // The source never suspends, so every call gets further.
-                            while ffi::jpeg_input_complete(cinfo) == 0 {
-                                ffi::jpeg_consume_input(cinfo);
-                            }
-                        }
-                        let scan = cinfo.input_scan_number;
-                        ffi::jpeg_start_output(cinfo, scan);
-                    }
                     let shape = (cinfo.output_width, usize::try_from(cinfo.output_components));
                     assert_eq!(shape, (width, Ok(channels)), "rows of another shape");
                 }
                 ffi::jpeg_read_scanlines(cinfo, rows.as_mut_ptr(), count)
             }
         });
-        if let Keeping::Wanted = self.keeping {
-            self.keeping = Keeping::Rows(Collector::new(self.header()), arrays);
-        }
-        let broken = match read {
-            Ok(rows) if rows > 0 => {
-                self.collect()?;
-                return Ok(rows as usize);
-            }
+        match read {
+            Ok(rows) if rows > 0 => Ok(rows as usize),
             // The source never suspends, so this cannot be; but it must not become an endless loop.
-            Ok(_) => Error::malformed(Stage::Decode, "no more rows can be decoded"),
+            Ok(_) => Err(Error::malformed(Stage::Decode, "no more rows can be decoded")),
             Err(failure) => {
+                // Rows that were handed out before libjpeg took over stay good.
+                let row = self.session.cinfo().output_scanline.max(self.next_row);
                 let height = self.header().size.height;
-                self.session.error(failure, &format!("row {} of {height}", self.next_row))
+                Err(self.session.error(failure, &format!("row {row} of {height}")))
             }
-        };
-        Err(broken)
-    }
-
-    /// Takes over the coefficients that libjpeg has read so far.
-    fn collect(&mut self) -> Result<()> {
-        let Keeping::Rows(collector, arrays) = &mut self.keeping else { return Ok(()) };
-        let cinfo = self.session.cinfo();
-        // SAFETY: only looks at the object.
-        let complete = unsafe { ffi::jpeg_input_complete(cinfo) } != 0;
-        let mcu_rows = if complete { u32::MAX } else { cinfo.input_iMCU_row };
-        // SAFETY: the arrays are the session's. With one scan libjpeg has read the rows of MCUs before
-        // `input_iMCU_row`; with more, all were read before the first row came out.
-        unsafe { collector.take(&mut self.session, *arrays, mcu_rows) }
+        }
     }
 
     /// Reads on to the end of the image and frees what decoding held. No pixel is at stake any more.
     fn finish(&mut self) {
-        let keeping = match mem::replace(&mut self.keeping, Keeping::No) {
-            Keeping::Rows(collector, _) => Keeping::All(collector.finish(&mut self.session)),
-            other => other,
-        };
-        let buffered = !matches!(keeping, Keeping::No);
-        self.keeping = keeping;
+        if !self.libjpeg_started {
+            return;
+        }
         let cinfo = self.session.cinfo_mut();
-        let finish = guard(|| {
-            // SAFETY: decoding has started, and all rows are read.
-            unsafe {
-                if buffered {
-                    ffi::jpeg_finish_output(cinfo);
-                }
-                ffi::jpeg_finish_decompress(cinfo)
-            }
-        });
-        if let Err(failure) = finish {
+        // SAFETY: decoding has started, and all rows are read.
+        if let Err(failure) = guard(|| unsafe { ffi::jpeg_finish_decompress(cinfo) }) {
             self.trailing = Some(self.session.error(failure, "its end").message);
         }
     }
@@ -318,6 +307,13 @@ impl Decoder {
     /// Repeats chroma samples in place of interpolating them, which makes every MCU independent of its neighbours.
     #[cfg(test)]
     pub(super) fn use_plain_upsampling(&mut self) {
+        self.use_libjpeg();
         self.session.cinfo_mut().do_fancy_upsampling = 0;
+    }
+
+    /// Leaves decoding to libjpeg from the start.
+    #[cfg(test)]
+    pub(super) fn use_libjpeg(&mut self) {
+        self.leave_native();
     }
 }

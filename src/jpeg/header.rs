@@ -10,8 +10,8 @@ use crate::geometry::Size;
 const MAX_SCANS: u32 = 500;
 
 const SOI: u8 = 0xd8;
-const EOI: u8 = 0xd9;
-const SOS: u8 = 0xda;
+pub(super) const EOI: u8 = 0xd9;
+pub(super) const SOS: u8 = 0xda;
 const DRI: u8 = 0xdd;
 
 /// How the coefficients are coded.
@@ -30,6 +30,8 @@ pub struct Component {
     /// Sampling factors, 1 to 4.
     pub horizontal: u8,
     pub vertical: u8,
+    /// Number of its quantisation table.
+    pub quantization: u8,
 }
 
 /// Density of a JFIF marker; `unit` 0 is aspect ratio only, 1 per inch, 2 per centimetre.
@@ -245,7 +247,7 @@ impl Header {
 }
 
 /// The next marker at or after `at`, and the position behind it. Bytes before it are skipped, as libjpeg does.
-fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
+pub(super) fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         at += data.get(at..)?.iter().position(|&byte| byte == 0xff)?;
         at += data[at..].iter().position(|&byte| byte != 0xff)?;
@@ -258,7 +260,7 @@ fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
 }
 
 /// The range of a segment's bytes behind its length, which stands at `at`.
-fn segment(data: &[u8], at: usize) -> Result<Range<usize>> {
+pub(super) fn segment(data: &[u8], at: usize) -> Result<Range<usize>> {
     let cut = || malformed("it ends inside its header");
     let length = data.get(at..at + 2).ok_or_else(cut)?;
     let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
@@ -290,7 +292,7 @@ fn read_frame(bytes: &[u8]) -> Result<(Size, Vec<Component>)> {
     }
     let components: Vec<_> = components
         .chunks_exact(3)
-        .map(|c| Component { id: c[0], horizontal: c[1] >> 4, vertical: c[1] & 15 })
+        .map(|c| Component { id: c[0], horizontal: c[1] >> 4, vertical: c[1] & 15, quantization: c[2] })
         .collect();
     if components.iter().any(|c| !(1..=4).contains(&c.horizontal) || !(1..=4).contains(&c.vertical)) {
         return Err(malformed("a sampling factor is not 1 to 4"));

@@ -1,6 +1,7 @@
 //! Baseline Huffman coding of quantised blocks (ITU-T T.81, annexes C, F and K).
 
-use super::tokens::Token;
+use super::coded::Span;
+use super::entropy::Lookup;
 
 /// Position in a row-major block of each coefficient in zigzag order.
 pub(super) const ZIGZAG: [u8; 64] = [
@@ -26,13 +27,19 @@ pub(super) fn category(value: i32) -> u32 {
 #[derive(Clone)]
 pub(super) struct Histogram([u64; 256]);
 
-impl Histogram {
-    pub(super) fn new() -> Self {
+impl Default for Histogram {
+    fn default() -> Self {
         Histogram([0; 256])
     }
+}
 
+impl Histogram {
     pub(super) fn count(&mut self, symbol: u8) {
         self.0[usize::from(symbol)] += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Histogram) {
+        self.0.iter_mut().zip(&other.0).for_each(|(sum, count)| *sum += count);
     }
 }
 
@@ -98,6 +105,19 @@ impl Table {
     fn entry(&self, zeros: u32, value: i8) -> Entry {
         let at = zeros << 8 | u32::from(value.cast_unsigned());
         self.entries.get(at as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether there is a code for `symbol`.
+    pub(super) fn has(&self, symbol: u8) -> bool {
+        self.codes[usize::from(symbol)].1 > 0
+    }
+
+    /// A symbol and the bits of `value`, whose category the symbol ends with: at most 27 (F.1.2.1 and F.1.2.2).
+    #[inline(always)]
+    pub(super) fn coded(&self, symbol: u8, value: i32) -> (u32, u32) {
+        let (code, length) = self.code(symbol);
+        let category = u32::from(symbol & 15);
+        (code << category | value_bits(value, category), length + category)
     }
 
     fn code(&self, symbol: u8) -> (u32, u32) {
@@ -247,9 +267,8 @@ impl State {
     /// Symbol `high` << 4 | category of `value`, then the bits of `value` (F.1.2.1 and F.1.2.2).
     #[inline(always)]
     fn put_value(&mut self, table: &Table, high: u32, value: i32) {
-        let category = category(value);
-        let (code, length) = table.code((high << 4 | category) as u8);
-        self.put(code << category | value_bits(value, category), length + category);
+        let (bits, length) = table.coded((high << 4 | category(value)) as u8, value);
+        self.put(bits, length);
     }
 }
 
@@ -286,46 +305,59 @@ impl<'a> BitWriter<'a> {
         self.append();
     }
 
-    /// Appends one block: the difference of `dc_value` to `prediction`, then its AC coefficients; bit k of `negated`
-    /// says that coefficient k counts with the other sign.
-    pub(super) fn put_block(
-        &mut self,
-        (dc, ac): (&Table, &Table),
-        (dc_value, tokens): (i16, &[Token]),
-        negated: u64,
-        prediction: i32,
-    ) {
+    /// Appends one block: the difference of its DC value to the one before, then its AC coefficients as they are coded.
+    #[inline(always)]
+    pub(super) fn put_block(&mut self, dc: &Table, difference: i32, mut coded: Span<'_>) {
         self.reserve(BLOCK_BYTES);
         let mut state = self.state;
-        state.put_value(dc, 0, i32::from(dc_value) - prediction);
-        let mut k = 0;
-        let mut tokens = tokens.iter();
-        let mut put_next = |state: &mut State| {
-            let Some(token) = tokens.next() else { return false };
-            k += token.zeros() + 1;
-            let value = i32::from(token.value());
-            let value = if negated >> k & 1 == 1 { -value } else { value };
-            let clamped = value.clamp(-128, 127) as i8;
-            match ac.entry(token.zeros(), clamped) {
-                // Sixteen zeros are a symbol of their own, whose category is 0.
-                0 => state.put_value(ac, token.zeros(), value),
-                entry => state.put_entry(entry),
-            }
-            true
-        };
-        // Three values fit before bytes must be written: what is left over, or the DC value, and two more.
-        while put_next(&mut state) {
+        state.put_value(dc, 0, difference);
+        state.write(&mut self.gathered);
+        while let Some((bits, length)) = coded.next() {
+            state.put(bits, length);
             state.write(&mut self.gathered);
-            if !put_next(&mut state) {
+        }
+        self.state = state;
+    }
+
+    /// The same, where the AC coefficients count with the other sign whose bits of `negated` are set; `lookup` reads what
+    /// they are coded with.
+    pub(super) fn put_negated(
+        &mut self,
+        dc: &Table,
+        difference: i32,
+        (mut coded, lookup): (Span<'_>, &Lookup),
+        negated: u64,
+    ) {
+        self.reserve(BLOCK_BYTES);
+        self.state.put_value(dc, 0, difference);
+        self.state.write(&mut self.gathered);
+        let mut k = 0;
+        while k < 63 {
+            let window = coded.peek();
+            // The bits have been decoded or made with this table.
+            let Ok((symbol, length)) = lookup.symbol(window) else { break };
+            let category = u32::from(symbol & 15);
+            k += u32::from(symbol >> 4) + 1;
+            // The bits of a value and of its negative are each other's opposite.
+            let all = length + category;
+            let flipped = if negated >> (k & 63) & 1 == 1 { (1 << category) - 1 } else { 0 };
+            self.state.put((window >> (32 - all)) ^ flipped, all);
+            self.state.write(&mut self.gathered);
+            coded.skip(all);
+            if symbol == EOB {
                 break;
             }
         }
-        if k < 63 {
-            let (code, length) = ac.code(EOB);
-            state.put(code, length);
-        }
-        state.write(&mut self.gathered);
-        self.state = state;
+    }
+
+    /// Appends a block without AC coefficients.
+    pub(super) fn put_flat(&mut self, codes: (&Table, &Table), difference: i32) {
+        self.reserve(BLOCK_BYTES);
+        self.state.put_value(codes.0, 0, difference);
+        self.state.write(&mut self.gathered);
+        let (code, length) = codes.1.code(EOB);
+        self.state.put(code, length);
+        self.state.write(&mut self.gathered);
     }
 
     /// Appends one block: the difference of its DC value to the one before, then its AC coefficients. `clamped` are they
@@ -410,7 +442,7 @@ mod tests {
     use super::*;
 
     fn table(counts: impl IntoIterator<Item = (u8, u64)>) -> Table {
-        let mut histogram = Histogram::new();
+        let mut histogram = Histogram::default();
         for (symbol, count) in counts {
             histogram.0[usize::from(symbol)] = count;
         }

@@ -9,7 +9,7 @@ use reprise::limits::Limits;
 use reprise::pixel::{Color, Depth, PixelFormat, Raster, Samples};
 use reprise::{Error, ErrorKind};
 
-use crate::support::{Random, assert_same, flat, psnr, scene};
+use crate::support::{Random, assert_same, coefficients_of, flat, psnr, scene};
 
 const SIZE: Size = Size::new(83, 61);
 
@@ -375,7 +375,7 @@ fn flipped_bytes_never_do_worse_than_an_error() {
                 assert_eq!(rows.height == size.height, error.is_none());
                 decoded += 1;
             }
-            if let Ok(coefficients) = Decoder::coefficients(broken.clone(), &limits) {
+            if let Ok(coefficients) = coefficients_of(broken.clone(), &limits) {
                 let mut tile = Vec::new();
                 coefficients.cut_tile(Rect::of(size), 0, 0, 64, &mut tile).expect("a tile");
                 decode_whole(&join(coefficients.tables(), &tile));
@@ -580,7 +580,7 @@ fn tiles_taken_over_are_bit_identical() {
         ("coarse_tables", 1),
     ] {
         let data = fixture(name);
-        let coefficients = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
+        let coefficients = coefficients_of(data.clone(), &Limits::default()).expect("coefficients");
         assert_eq!((coefficients.size(), coefficients.is_gray()), (SIZE, name == "gray"));
         let whole = decode_whole(&data);
         // The width and height are odd, so that the edge of the image lies inside a block: chroma interpolated there
@@ -601,7 +601,7 @@ fn keeping_coefficients_changes_no_row_and_may_stop_early() {
     for name in ["gray", "ycc420", "ycc422", "ycc440", "ycc444", "progressive", "noninterleaved", "restart"] {
         let data = fixture(name);
         let whole = decode_whole(&data);
-        let all = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
+        let all = coefficients_of(data.clone(), &Limits::default()).expect("coefficients");
         let mut decoder = Decoder::new(data, &Limits::default()).expect("a header");
         decoder.keep_coefficients().expect("coefficients to keep");
         let mut rows = vec![0; 35 * whole.row_bytes()];
@@ -631,7 +631,7 @@ fn chroma_at_the_edge_of_the_image_is_that_of_the_source() {
     let mut stream = Vec::new();
     encoder.encode(pixels(kind, 80).samples.as_bytes(), 80 * kind.channels(), &mut stream).expect("a tile");
     let data = join(encoder.tables(), &stream);
-    let coefficients = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
+    let coefficients = coefficients_of(data.clone(), &Limits::default()).expect("coefficients");
     assert_eq!((coefficients.subsampling(), coefficients.mcu()), ((2, 2), Size::new(16, 16)));
     let whole = decode_whole(&data);
     for tile_px in [96, 64, 160] {
@@ -653,7 +653,7 @@ fn nothing_outside_of_the_window_gets_into_a_tile() {
         let mut stream = Vec::new();
         encoder.encode(image.samples.as_bytes(), image.row_bytes(), &mut stream).expect("a tile");
         let data = join(encoder.tables(), &stream);
-        let coefficients = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
+        let coefficients = coefficients_of(data.clone(), &Limits::default()).expect("coefficients");
         let mut tile = Vec::new();
         let window = Rect { x: 8, y: 8, width: 32, height: 16 };
         coefficients.cut_tile(window, 0, 0, 64, &mut tile).expect("a tile");
@@ -664,7 +664,7 @@ fn nothing_outside_of_the_window_gets_into_a_tile() {
 
 #[test]
 fn tiles_are_cut_by_many_threads_at_once() {
-    let coefficients = Decoder::coefficients(fixture("ycc420"), &Limits::default()).expect("coefficients");
+    let coefficients = coefficients_of(fixture("ycc420"), &Limits::default()).expect("coefficients");
     let cut = || {
         let mut all = Vec::new();
         for (column, row) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
@@ -688,7 +688,7 @@ fn shared_tables_fit_the_image() {
         let mut standard = Vec::new();
         encoder.encode(pixels(kind, 256).samples.as_bytes(), 256 * kind.channels(), &mut standard).expect("a tile");
         let data = join(encoder.tables(), &standard);
-        let coefficients = Decoder::coefficients(data.clone(), &Limits::default()).expect("coefficients");
+        let coefficients = coefficients_of(data.clone(), &Limits::default()).expect("coefficients");
         let mut fitted = Vec::new();
         coefficients.cut_tile(Rect::of(coefficients.size()), 0, 0, 256, &mut fitted).expect("a tile");
         assert!(fitted.len() < standard.len(), "{kind:?}: {} bytes, {} before", fitted.len(), standard.len());
@@ -702,11 +702,11 @@ fn files_that_cannot_be_taken_over_say_why() {
         let decoder = Decoder::new(fixture(name), &Limits::default()).expect("a header");
         let reason = decoder.coefficient_bytes().expect_err(name);
         assert!(reason.contains(word), "{reason}");
-        let error = Decoder::coefficients(fixture(name), &Limits::default()).err().expect("an error");
+        let error = coefficients_of(fixture(name), &Limits::default()).err().expect("an error");
         assert_eq!(error.kind, ErrorKind::Unsupported);
         assert!(error.to_string().contains(&reason), "{error}");
     }
-    let coefficients = Decoder::coefficients(fixture("ycc420"), &Limits::default()).expect("coefficients");
+    let coefficients = coefficients_of(fixture("ycc420"), &Limits::default()).expect("coefficients");
     let whole = Rect::of(SIZE);
     for (window, column, row, tile_px) in [
         (Rect { x: 8, y: 0, width: 16, height: 16 }, 0, 0, 16),

@@ -17,7 +17,7 @@ use reprise::{ErrorKind, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Random, assert_same, psnr, scene};
+use crate::support::{Random, assert_same, coefficients_of, psnr, scene};
 
 const LOSSLESS: [Compression; 4] = [Compression::None, Compression::Lzw, Compression::Deflate, Compression::Zstd];
 const LAYOUTS: [Layout; 2] = [Layout::Pages, Layout::SubIfd];
@@ -267,7 +267,7 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
                 decoder.read_scanlines(&mut bytes[filled..]).expect("rows") * size.width as usize * format.channels();
         }
 
-        let coefficients = Decoder::coefficients(source.clone(), &limits).expect("coefficients");
+        let coefficients = coefficients_of(source.clone(), &limits).expect("coefficients");
         let case = Case::new(format, size, Compression::Jpeg);
         let path = folder.path().join(case.name());
         let mut levels = case.levels();

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use reprise::geometry::{Rect, Size};
+use reprise::jpeg::{Coefficients, Decoder};
+use reprise::limits::Limits;
 use reprise::ops::pyramid::{Executor, Plan};
 use reprise::pixel::{PixelFormat, Raster, Samples};
 
@@ -266,4 +268,13 @@ pub fn ssim(a: &Raster, b: &Raster) -> f64 {
         }
     }
     sum / windows
+}
+
+/// All coefficients of a JPEG, of which every row is read.
+pub fn coefficients_of(data: Vec<u8>, limits: &Limits) -> reprise::Result<Coefficients> {
+    let mut decoder = Decoder::new(data, limits)?;
+    decoder.keep_coefficients()?;
+    let mut row = vec![0; decoder.header().size.width as usize * decoder.format().bytes_per_pixel()];
+    while decoder.read_scanlines(&mut row)? > 0 {}
+    decoder.take_coefficients()
 }
