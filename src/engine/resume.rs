@@ -76,12 +76,13 @@ pub fn remaining(library: &Library, handle: &Handle, job: &Job) -> Result<Vec<St
     Ok(job.reprocess.assets.iter().filter(left).cloned().collect())
 }
 
-/// Puts right what runs that died left behind: their jobs are recorded as cut short, their half-written files removed.
+/// Puts right what runs that died left behind: their half-written files are removed, their jobs recorded as cut short.
 pub(super) fn clean_up(library: &mut Library, lock: &RunLock) -> Result<()> {
-    if !library.settle_dead_jobs(lock)?.is_empty() {
+    // In this order, so that whoever dies on the way leaves the next run the same to do.
+    if !library.running_jobs()?.is_empty() {
         for file in check::temporary_files(library) {
             fs::remove_file(&file).map_err(|e| Error::io(Stage::Catalog, &file, e))?;
         }
     }
-    Ok(())
+    library.settle_dead_jobs(lock).map(drop)
 }
