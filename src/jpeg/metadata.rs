@@ -22,7 +22,11 @@ pub(super) fn blocks(header: &Header, data: &[u8], limits: &Limits) -> Blocks {
     let mut blocks = Blocks::default();
     let mut warnings = Vec::new();
     // The second padding byte is not always zero.
-    blocks.exif = header.segments(data, 1, b"Exif\0").find_map(|body| body.get(1..)).map(<[u8]>::to_vec);
+    let exif = header.segments(data, 1, b"Exif\0").find_map(|body| body.get(1..));
+    blocks.exif = whole(exif, limits).unwrap_or_else(|reason| {
+        warnings.push(format!("the EXIF block was left out: {reason}"));
+        None
+    });
     blocks.icc = icc(header, data, limits).unwrap_or_else(|reason| {
         warnings.push(format!("the ICC profile was left out: {reason}"));
         None
@@ -31,7 +35,11 @@ pub(super) fn blocks(header: &Header, data: &[u8], limits: &Limits) -> Blocks {
         warnings.push(format!("the Photoshop resources were left out: {reason}"));
         None
     });
-    blocks.xmp = header.segments(data, 1, b"http://ns.adobe.com/xap/1.0/\0").next().map(<[u8]>::to_vec);
+    let xmp = header.segments(data, 1, b"http://ns.adobe.com/xap/1.0/\0").next();
+    blocks.xmp = whole(xmp, limits).unwrap_or_else(|reason| {
+        warnings.push(format!("the XMP was left out: {reason}"));
+        None
+    });
     if let Some(packet) = &mut blocks.xmp {
         match extended_xmp(header, data, limits, packet) {
             Ok(None) => {}
@@ -48,6 +56,11 @@ fn check_length(bytes: usize, limits: &Limits) -> Result<(), String> {
         return Err(format!("its {bytes} bytes are over the limit of {}", limits.max_metadata_bytes));
     }
     Ok(())
+}
+
+/// A block of one segment.
+fn whole(block: Option<&[u8]>, limits: &Limits) -> Result<Option<Vec<u8>>, String> {
+    block.map(|block| check_length(block.len(), limits).map(|()| block.to_vec())).transpose()
 }
 
 fn photoshop(header: &Header, data: &[u8], limits: &Limits) -> Result<Option<Vec<u8>>, String> {
