@@ -76,7 +76,8 @@ pub fn original(data: &[u8]) {
     });
 }
 
-/// Headers and metadata: JPEG segments, EXIF, Photoshop resources, clipping paths, the recognition of formats.
+/// Headers and metadata: JPEG segments, EXIF, Photoshop resources, also as comments of EPS, clipping paths, the
+/// recognition of formats.
 pub fn metadata(data: &[u8]) {
     let _ = sniff::sniff(data);
     let _ = jpeg::Header::parse(data);
@@ -84,6 +85,7 @@ pub fn metadata(data: &[u8]) {
     let _ = photoshop_irb::resources(data).count();
     let _ = clipping_path::find(data);
     let _ = clipping_path::parse(data);
+    let _ = rip::photoshop_eps::clipping_path(&mut &*data);
 }
 
 /// Pyramid TIFFs, structure and pixels.

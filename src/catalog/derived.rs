@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Serialize, Serializer};
 
 use super::asset::{Asset, nanoseconds, unknown_asset};
-use super::finish::{self, CropChange, NewDerivative};
+use super::finish::{self, CropChange, NewDerivative, NewMask};
 use super::handle::{Handle, HandleKind};
 use super::joblog;
 use super::list::ListTables;
@@ -96,6 +96,8 @@ pub struct DerivedResult {
     /// As given by [`Library::derive`].
     pub handle: Handle,
     pub derivative: NewDerivative,
+    /// `None` leaves the mask on record as it is.
+    pub mask: Option<NewMask>,
     pub crop: CropChange,
     /// The publish mark from now on; `None` leaves it as it is.
     pub publish: Option<bool>,
@@ -266,6 +268,9 @@ pub(super) fn write_result(
         .query_row(params![id, job_id], |row| row.get(0))
         .optional()?;
     connection.prepare_cached("DELETE FROM finished_parts WHERE asset_id = ?")?.execute([id])?;
+    if let Some(mask) = &result.mask {
+        finish::write_mask(connection, id, &name, mask, now)?;
+    }
     finish::write_crop(connection, id, result.crop)?;
     finish::touch(connection, id, result.publish, now)?;
     connection.prepare_cached("DELETE FROM page_words WHERE asset_id = ?")?.execute([id])?;

@@ -336,7 +336,7 @@ pub(super) fn write_derivative(
 }
 
 /// Records the mask. Its path, once given, stays.
-fn write_mask(connection: &Connection, id: i64, name: &str, mask: &NewMask, now: Timestamp) -> Result<()> {
+pub(super) fn write_mask(connection: &Connection, id: i64, name: &str, mask: &NewMask, now: Timestamp) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO masks (asset_id, path, size_bytes, width, height, hash, source_hash, updated_ns)

@@ -48,6 +48,17 @@ pub struct OwnPyramid {
     pub crop: CropRule,
 }
 
+/// One part of an original, before its image is made.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// As in [`PartImage`].
+    pub number: u32,
+    pub asset: Asset,
+    pub output: PathBuf,
+    /// Where the mask of its clipping path goes.
+    pub mask: Option<PathBuf>,
+}
+
 /// The image of one part of an original.
 #[derive(Debug, Clone)]
 pub struct PartImage {
@@ -62,22 +73,24 @@ pub struct PartImage {
 }
 
 impl PartRecipe {
-    /// Makes the pyramid `output` of `asset` out of the rows that `open` takes from the file at `path`. Words and image
-    /// maps are left to the caller.
+    /// Makes the pyramid of `part` out of the rows that `open` takes from the file at `path`. Words and image maps are
+    /// left to the caller.
     ///
     /// # Errors
     /// As [`pipeline::convert_rows`].
     pub(super) fn apply(
         &self,
-        (number, asset, output): (u32, Asset, PathBuf),
+        Part { number, asset, output, mask }: Part,
         path: &Path,
         open: &dyn Fn() -> Result<Box<dyn RowSource>>,
         context: &Context,
         stop: &AtomicBool,
     ) -> Result<PartImage> {
         let (crop, rule) = self.crop.of(&asset);
-        let recipe = Recipe { crop, ..self.recipe.clone() };
-        make_folder(&output)?;
+        for file in [Some(&output), mask.as_ref()].into_iter().flatten() {
+            make_folder(file)?;
+        }
+        let recipe = Recipe { crop, mask, ..self.recipe.clone() };
         let converted = retrying(stop, || pipeline::convert_rows(path, open, &output, &recipe, context))?;
         Ok(PartImage { number, asset, output, converted, crop: rule, words: Vec::new(), image_maps: Vec::new() })
     }
@@ -95,6 +108,7 @@ impl PartImage {
         DerivedResult {
             handle: self.asset.handle.clone(),
             derivative: record::new_derivative(&self.converted, &origin.asset),
+            mask: record::new_mask(&self.converted, &origin.asset),
             crop: record::crop_change(self.crop, &self.converted),
             publish: origin.publish,
             words: self.words.clone(),

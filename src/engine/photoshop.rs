@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::derived::{self, End, Origin, OwnPyramid, PartImage, PartRecipe};
+use super::derived::{self, End, Origin, OwnPyramid, Part, PartImage, PartRecipe};
 use super::pipeline::{self, Context, Converted};
 use super::{record, template};
 use crate::catalog::{
@@ -334,7 +334,7 @@ impl Work<'_> {
             let image = LayerImage::alone(self.document, target.node, target.base, target.region, limits)?;
             Ok(Box::new(image) as Box<dyn RowSource>)
         };
-        let part = (target.node.number, target.asset.clone(), output);
+        let part = Part { number: target.node.number, asset: target.asset.clone(), output, mask: None };
         let mut image = parts.apply(part, &origin.asset.path, &open, self.context, self.stop)?;
         let converted = &mut image.converted;
         let left_out = layers::not_drawn(target.layer).into_iter();

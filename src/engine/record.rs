@@ -120,13 +120,7 @@ pub(super) fn own_result(
 ) -> AssetResult {
     AssetResult {
         derivative: Some(new_derivative(converted, asset)),
-        mask: converted.cutout.as_ref().and_then(|cutout| cutout.mask.as_ref()).map(|mask| NewMask {
-            bytes: mask.bytes,
-            width: converted.original.width,
-            height: converted.original.height,
-            hash: Some(mask.hash),
-            source_hash: asset.hash,
-        }),
+        mask: new_mask(converted, asset),
         crop: crop_change(crop, converted),
         ..AssetResult::without_change(outcome, entries)
     }
@@ -142,6 +136,18 @@ pub(super) fn new_derivative(converted: &Converted, original: &Asset) -> NewDeri
         hash: Some(converted.written.hash),
         source_hash: original.hash,
     }
+}
+
+/// `None` where no mask was made.
+pub(super) fn new_mask(converted: &Converted, original: &Asset) -> Option<NewMask> {
+    let mask = converted.cutout.as_ref()?.mask.as_ref()?;
+    Some(NewMask {
+        bytes: mask.bytes,
+        width: converted.original.width,
+        height: converted.original.height,
+        hash: Some(mask.hash),
+        source_hash: original.hash,
+    })
 }
 
 pub(super) fn crop_change(rule: CropRule, converted: &Converted) -> CropChange {

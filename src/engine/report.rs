@@ -53,6 +53,7 @@ pub(super) fn record(planned: &Planned, outcome: &Outcome) -> Option<String> {
         output: None,
         crop: None,
         outline: None,
+        done: Vec::new(),
         before_png: None,
         after_png: None,
         seconds: 0.0,
@@ -168,9 +169,19 @@ fn complete(row: &mut ReportAsset, converted: &Converted, output: &Path) {
         height: converted.size.height,
     });
     row.outline = converted.cutout.as_ref().and_then(|cutout| svg_path(&cutout.path.area));
+    let cut_out = converted.cutout.as_ref().map(|cutout| format!("cut out by the path {:?}", cutout.path.name));
+    row.done = cut_out.into_iter().chain(converted.color.clone()).map(sentence).collect();
     row.seconds = converted.elapsed.as_secs_f64();
     row.backend = converted.backend.to_string();
     row.warnings = converted.warnings.clone();
+}
+
+/// With a capital in front.
+fn sentence(mut words: String) -> String {
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
 }
 
 /// The outlines of a path as SVG path data; `None` for so many knots that they would make the page heavy.

@@ -65,6 +65,9 @@ pub struct ReportAsset {
     pub crop: Option<Rect>,
     /// The clipping path that was applied, as SVG path data: the original is the unit square.
     pub outline: Option<String>,
+    /// What was done besides the crop, a sentence each: cut out, colours converted.
+    #[serde(default)]
+    pub done: Vec<String>,
     /// Small PNG of the whole original, see [`thumbnail_png`].
     #[serde(skip)]
     pub before_png: Option<Vec<u8>>,
@@ -298,6 +301,9 @@ fn write_card(page: &mut String, asset: &ReportAsset) -> std::fmt::Result {
     };
     write_figure(page, "After", &output, asset, asset.after_png.as_deref(), None, None)?;
     page.push_str("</div>\n");
+    for done in &asset.done {
+        writeln!(page, "<p class=\"facts\"><bdi>{}</bdi></p>", Text(done))?;
+    }
     if let Some((rect, _)) = crop {
         writeln!(page, "<p class=\"facts\">Cropped to {} × {} at {}, {}</p>", rect.width, rect.height, rect.x, rect.y)?;
     }
@@ -580,6 +586,7 @@ mod tests {
             }),
             crop: Some(Rect { x: 500, y: 250, width: 1000, height: 500 }),
             outline: None,
+            done: Vec::new(),
             before_png: Some(vec![1, 2, 3]),
             after_png: Some(vec![4, 5]),
             seconds: 0.25,

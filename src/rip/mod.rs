@@ -11,6 +11,7 @@ pub mod dsc;
 pub mod indesign;
 pub mod inks;
 pub mod pdf;
+pub mod photoshop_eps;
 pub mod postscript;
 mod protocol;
 pub mod worker;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::{Limits, Settings, dsc};
-use crate::decode::{self, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo};
+use super::{Limits, Settings, dsc, photoshop_eps};
+use crate::decode::{self, ClippingPath, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::external;
 use crate::external::child::{End, GuardedChild};
@@ -31,6 +31,8 @@ pub struct PageStream {
     number: u32,
     resolution: Resolution,
     keeps_pixels: bool,
+    /// Of the first page.
+    clipping_path: Result<Option<ClippingPath>>,
     /// Holds the PostScript of a DOS EPS file while it is drawn.
     _input: Option<NamedTempFile>,
 }
@@ -56,6 +58,9 @@ impl PageStream {
             (false, Color::Lab) => unreachable!("no colorspace of a job is Lab"),
         };
         let own = dsc::image_resolution(&head);
+        let clipping_path = File::open(file)
+            .and_then(|mut file| photoshop_eps::clipping_path(&mut file))
+            .map_err(|e| Error::io(Stage::Open, file, e))?;
         let dpi = settings.resolution_dpi;
         let resolution = own.unwrap_or(Resolution { x: dpi, y: dpi, unit: ResolutionUnit::Inch });
         let option = format!("-r{}x{}", resolution.x, resolution.y);
@@ -69,6 +74,7 @@ impl PageStream {
             number: 0,
             resolution,
             keeps_pixels: own.is_some(),
+            clipping_path,
             _input: input,
         })
     }
@@ -113,16 +119,17 @@ impl PageStream {
         if self.settings.own_color && format.color == Color::Rgb && is_gray(file.as_file_mut())? {
             format.color = Color::Gray;
         }
+        let clipping_path = self.take_clipping_path();
         let info = SourceInfo {
             kind: Kind::PostScript,
             size,
             format,
             orientation: Orientation::Upright,
             metadata: Metadata { resolution: Some(self.resolution), ..Metadata::default() },
-            clipping_path: Ok(None),
+            clipping_path,
             warnings: Vec::new(),
         };
-        Ok(PageFile { number: self.number, file, rows: Some((info, stored)) })
+        Ok(PageFile { number: self.number, file, content: Content::BareRows { info: Box::new(info), stored } })
     }
 
     /// A page as PNG, up to and with its last chunk.
@@ -149,9 +156,15 @@ impl PageStream {
             file.write_all(&chunk).map_err(|e| Error::io(Stage::Decode, file.path(), e))?;
             self.copy(length, &mut file)?;
             if &chunk[4..] == b"IEND" {
-                return Ok(PageFile { number: self.number, file, rows: None });
+                let content = Content::Png(self.take_clipping_path());
+                return Ok(PageFile { number: self.number, file, content });
             }
         }
+    }
+
+    /// The clipping path is that of an EPS file, which has one page.
+    fn take_clipping_path(&mut self) -> Result<Option<ClippingPath>> {
+        std::mem::replace(&mut self.clipping_path, Ok(None))
     }
 
     /// A temporary file with `head` and the next `length` bytes.
@@ -185,8 +198,15 @@ pub struct PageFile {
     /// From 1.
     pub number: u32,
     file: NamedTempFile,
-    /// What the bare rows are, and their bytes for a pixel; `None` for an image file.
-    rows: Option<(SourceInfo, usize)>,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// What the rows are, and their bytes for a pixel.
+    BareRows { info: Box<SourceInfo>, stored: usize },
+    /// With the clipping path that PNG has no place for.
+    Png(Result<Option<ClippingPath>>),
 }
 
 impl PageFile {
@@ -196,13 +216,43 @@ impl PageFile {
     /// `Io`; and those of [`decode::open`].
     pub fn open(&self, limits: &crate::limits::Limits) -> Result<Box<dyn RowSource>> {
         let path = self.file.path();
-        match &self.rows {
-            None => decode::open(path, limits),
-            Some((info, stored)) => {
+        match &self.content {
+            Content::Png(clipping_path) => {
+                let source = decode::open(path, limits)?;
+                let info = SourceInfo { clipping_path: clipping_path.clone(), ..source.info().clone() };
+                Ok(Box::new(PngRows { source, info }))
+            }
+            Content::BareRows { info, stored } => {
                 let file = File::open(path).map_err(|e| Error::io(Stage::Open, path, e))?;
-                Ok(Box::new(BareRows { file, info: info.clone(), stored: *stored, next_row: 0, row: Vec::new() }))
+                Ok(Box::new(BareRows {
+                    file,
+                    info: SourceInfo::clone(info),
+                    stored: *stored,
+                    next_row: 0,
+                    row: Vec::new(),
+                }))
             }
         }
+    }
+}
+
+/// Rows of a PNG, described by more than the PNG.
+struct PngRows {
+    source: Box<dyn RowSource>,
+    info: SourceInfo,
+}
+
+impl RowSource for PngRows {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_rows(&mut self, band: &mut Raster, max_rows: u32) -> Result<u32> {
+        self.source.read_rows(band, max_rows)
+    }
+
+    fn working_bytes(&self) -> u64 {
+        self.source.working_bytes()
     }
 }
 

@@ -16,7 +16,9 @@ use crate::originals::{jpeg, png, save};
 use crate::program::reprise;
 use crate::support::{Random, assert_same, scene};
 use crate::tiff_maker::{TiffMaker, Values};
-use crate::tolerances::{CLIP_MASK_MEAN_U8, CLIP_MASK_TURNED_U8, CLIP_MASK_U8};
+use crate::tolerances::{
+    CLIP_MASK_GIMP_EDGE_U8, CLIP_MASK_GIMP_INSIDE_U8, CLIP_MASK_MEAN_U8, CLIP_MASK_TURNED_U8, CLIP_MASK_U8,
+};
 
 const RGB: PixelFormat = PixelFormat::new(Color::Rgb, false, Depth::U8);
 
@@ -632,6 +634,7 @@ fn a_job_makes_masks_and_the_catalog_and_the_report_know_them() {
     assert!(log.contains("no clipping path") && log.contains("Cut out"), "{log}");
     let page = std::fs::read_to_string(folder.join("lib/reports/j-1.html")).unwrap();
     assert_eq!(page.matches("class=\"outline\"").count(), 1);
+    assert!(page.contains("Cut out by the path"), "what was done is said");
     // Masks are the library's own files, not originals.
     assert!(!reprise(folder, &["ingest", "lib", "lib"]).stdout.contains("new"));
 }
@@ -669,6 +672,133 @@ fn imagemagick_sees_the_same_mask() {
         if !(32..224).contains(&our) {
             assert_eq!(their >= 128, our >= 128, "pixel {i}: {their} against our {our}");
         }
+    }
+}
+
+/// Image resources that another program wrote.
+fn stored_block(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/paths").join(name)).unwrap()
+}
+
+#[test]
+fn paths_of_photoshop_give_the_masks_of_the_slow_reference() {
+    let size = Size::new(24, 36);
+    for (name, outlines) in [("bottle", 1), ("jar", 1), ("card-with-hole", 2), ("tub", 2)] {
+        let path = clipping_path::find(&stored_block(&format!("photoshop-{name}.8bim"))).unwrap().expect("a path");
+        assert_eq!((path.name.as_str(), path.area.outlines().count()), ("Path 1", outlines), "{name}");
+        let ours = mask(&path.area, size, Depth::U8);
+        for (i, area) in reference(&path.area, size).iter().enumerate() {
+            let error = (f64::from(ours.samples.value(i)) - 255.0 * area).abs();
+            assert!(error <= CLIP_MASK_U8, "{name}, pixel {i}: off by {error:.3} of 255");
+        }
+        assert_eq!([(0, 0), (23, 0), (12, 18), (0, 35), (23, 35)].map(|(x, y)| ours.at(x, y, 0)), [0, 0, 255, 0, 0]);
+        // Where the card hangs.
+        assert_eq!(ours.at(12, 6, 0), if name == "card-with-hole" { 0 } else { 255 }, "{name}");
+    }
+}
+
+/// GIMP wrote both the TIFF, with a path of two shapes and a hole, and a picture of what it selects by that path.
+#[test]
+fn a_path_of_gimp_gives_the_mask_that_gimp_selects() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/paths");
+    let file = folder.join("gimp.tif");
+    let source = reprise::decode::open(&file, &reprise::limits::Limits::default()).unwrap();
+    let path = source.info().clipping_path.clone().unwrap().expect("a path");
+    let size = source.info().size;
+    assert_eq!((path.name.as_str(), path.area.outlines().count()), ("Cut out", 3));
+
+    let ours = mask(&path.area, size, Depth::U8);
+    for (i, area) in reference(&path.area, size).iter().enumerate() {
+        let error = (f64::from(ours.samples.value(i)) - 255.0 * area).abs();
+        assert!(error <= CLIP_MASK_U8, "pixel {i}: off by {error:.3} of 255");
+    }
+    assert_eq!([(30, 30), (10, 32), (75, 25), (65, 32)].map(|(x, y)| ours.at(x, y, 0)), [0, 255, 255, 0]);
+
+    let theirs = crate::documents::decoded(&folder.join("gimp-selection.png"));
+    assert_eq!(theirs.size(), size);
+    for i in 0..ours.samples.len() {
+        let (our, their) = (ours.samples.value(i), theirs.samples.value(i));
+        let bound = if matches!(our, 0 | 255) { CLIP_MASK_GIMP_INSIDE_U8 } else { CLIP_MASK_GIMP_EDGE_U8 };
+        assert!(our.abs_diff(their) <= bound, "pixel {i}: {their} against our {our}");
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out.tif");
+    convert(&file, &output, &clip_recipe()).unwrap();
+    assert_same(&alpha(&ptiff::read_level(&output, 0).unwrap()), &ours, "alpha");
+}
+
+/// An EPS file of 64 × 48 pixels at 144 to the inch, as Photoshop writes it around `resources`: the comments are
+/// Photoshop's, the image is drawn by simpler means.
+fn eps_with(resources: &[u8], drawing: &str) -> Vec<u8> {
+    let hexadecimal: String = resources
+        .chunks(32)
+        .map(|line| format!("% {}\r", line.iter().map(|byte| format!("{byte:02X}")).collect::<String>()))
+        .collect();
+    format!(
+        "%!PS-Adobe-3.0 EPSF-3.0\r%%Creator: Adobe Photoshop Version 21.0.0\r%%BoundingBox: 0 0 32 24\r\
+         %%EndComments\r%ImageData: 64 48 8 3 1 64 2 \"beginimage\"\r%BeginPhotoshop: {}\r{hexadecimal}\
+         %EndPhotoshop\r{drawing}\r%%EOF\r",
+        resources.len()
+    )
+    .into_bytes()
+}
+
+const EPS_PICTURE: &str = "1 0 0 setrgbcolor 0 0 32 24 rectfill 0 0 1 setrgbcolor 0 0 20 9 rectfill";
+
+#[test]
+fn an_eps_of_photoshop_is_cut_out_by_its_path() {
+    if reprise::external::ghostscript().is_none() {
+        return crate::documents::skip("Ghostscript");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let photoshop = stored_block("photoshop-card-with-hole.8bim");
+    let cut_off = resource(2000, b"Broken", &records(&cutout())[..100]);
+    crate::documents::library(
+        folder,
+        &[
+            ("cut.eps", eps_with(&cutout_block(), EPS_PICTURE)),
+            ("card.eps", eps_with(&photoshop, EPS_PICTURE)),
+            ("broken.eps", eps_with(&cut_off, EPS_PICTURE)),
+            // This one clips by itself, on pixel edges.
+            ("itself.eps", eps_with(&[], &format!("4 6 20 12 rectclip {EPS_PICTURE}"))),
+        ],
+    );
+    let run = |handles: &str, create_mask: bool, alpha: bool| {
+        let job = format!(
+            r#"{{"companyHandle":"c|1","jobName":"j","reprocessAssetsJob":{{"assetHandleArray":{handles},
+            "createMask":{create_mask},"emailSetting":"None",
+            "postScriptOptions":{{"process":"Rasterize","alpha":{alpha}}}}}}}"#
+        );
+        save(folder, "job.json", job.as_bytes());
+        reprise(folder, &["run", "lib", "job.json"])
+    };
+    let page = |document: &str| crate::documents::pages_of(folder, document).remove(0);
+    let level = |file: &serde_json::Value| ptiff::read_level(Path::new(file["path"].as_str().unwrap()), 0).unwrap();
+    let size = Size::new(64, 48);
+    for with_alpha in [false, true] {
+        run(r#"["a|1","a|2"]"#, true, with_alpha).good();
+        for (document, block) in [("a|1", &cutout_block()), ("a|2", &photoshop)] {
+            let expected = mask(&clipping_path::find(block).unwrap().unwrap().area, size, Depth::U8);
+            let page = page(document);
+            let image = level(&page["derivative"]);
+            assert_same(&alpha(&image), &expected, format_args!("alpha of {document}, drawn with {with_alpha}"));
+            assert_eq!([0, 1, 2].map(|c| image.at(5, 5, c)), [255, 0, 0]);
+            assert_same(&level(&page["mask"]), &expected, format_args!("mask of {document}"));
+        }
+    }
+    let log = reprise(folder, &["log", "lib", "j|1"]).good();
+    assert_eq!(log.matches("cut out by the path").count(), 2, "{log}");
+    let failed = run(r#"["a|3"]"#, true, false);
+    assert!(failed.code == 1 && failed.stderr.contains("\"Broken\""), "{}", failed.stderr);
+    run(r#"["a|3"]"#, false, false).good();
+
+    run(r#"["a|4"]"#, false, true).good();
+    let clipped = level(&page("a|4")["derivative"]);
+    for (x, y) in (0..48).flat_map(|y| (0..64).map(move |x| (x, y))) {
+        let inside = (8..48).contains(&x) && (12..36).contains(&y);
+        assert_eq!(clipped.at(x, y, 3), if inside { 255 } else { 0 }, "({x}, {y})");
     }
 }
 

@@ -72,3 +72,10 @@ pub const CLIP_MASK_MEAN_U8: f64 = 0.25;
 
 /// A mask of a turned path against the turned mask, in 8-bit units: a value near one half may fall to either side.
 pub const CLIP_MASK_TURNED_U8: u32 = 1;
+
+/// Coverage against GIMP's selection by the same path, in 8-bit units, where an edge runs through the pixel: GIMP's
+/// curves are coarser chords, and its coverage is estimated.
+pub const CLIP_MASK_GIMP_EDGE_U8: u32 = 17;
+
+/// The same where none does.
+pub const CLIP_MASK_GIMP_INSIDE_U8: u32 = 2;

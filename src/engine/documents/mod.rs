@@ -68,6 +68,7 @@ impl KeptPage {
         DerivedResult {
             handle: self.asset.handle.clone(),
             derivative: NewDerivative { bytes, width, height, levels, compression, hash, source_hash },
+            mask: None,
             crop: CropChange::Keep,
             publish: origin.publish,
             words: self.words.clone(),

@@ -11,7 +11,7 @@ use super::content::{self, PageView, Window};
 use super::{Extras, KeptPage, Order, Ripped, cmyk_pages, is_pdf};
 use crate::catalog::{Asset, Derivative, DerivingEngine, ECatalog, Library, NewDerived};
 use crate::decode::{self, Kind, RowSource};
-use crate::engine::derived::{self, PartImage, PartRecipe};
+use crate::engine::derived::{self, Part, PartImage, PartRecipe};
 use crate::engine::pipeline::{Context, Recipe};
 use crate::engine::reprocess::Running;
 use crate::engine::retry;
@@ -337,15 +337,18 @@ impl Work<'_> {
         open: &dyn Fn() -> Result<Box<dyn RowSource>>,
         content: impl Fn(Size) -> Result<PageContent>,
     ) -> Result<(Page, PageContent)> {
-        let output = self.library().derivative_path(&asset);
         let number = asset.originator.as_ref().map_or(1, |originator| originator.number);
         let Work { context, running, .. } = self;
-        let mut page =
-            parts.apply((number, asset, output), path, open, context, running.stop).map_err(|mut error| {
-                // Nobody knows a file that was only there to be read.
-                error.subject = Some(self.asset.path.display().to_string());
-                error
-            })?;
+        let (output, mask) = {
+            let library = self.library();
+            (library.derivative_path(&asset), parts.recipe.clip_path.then(|| library.mask_path(&asset)))
+        };
+        let part = Part { number, asset, output, mask };
+        let mut page = parts.apply(part, path, open, context, running.stop).map_err(|mut error| {
+            // Nobody knows a file that was only there to be read.
+            error.subject = Some(self.asset.path.display().to_string());
+            error
+        })?;
         let content = content(page.converted.original)?;
         page.words = Window { insets: page.converted.crop, size: page.converted.size }.words(&content);
         Ok((Page::Drawn(Box::new(page)), content))
