@@ -107,6 +107,10 @@ impl Frame {
         let mut at = 2;
         loop {
             let (marker, after) = header::next_marker(data, at).ok_or(Surprise)?;
+            // What else stands between segments, and markers without a body, are for libjpeg to judge.
+            if data.get(at) != Some(&0xff) || matches!(marker, 0x01 | 0xd0..=0xd8) {
+                return Err(Surprise);
+            }
             at = after;
             if marker == header::EOI {
                 return Ok(());

@@ -357,7 +357,12 @@ mod tests {
             let file = encode(&picture(size, false), size, options);
             for round in 0..500 {
                 let mut broken = file.clone();
-                match round % 3 {
+                match round % 4 {
+                    // In front of the tables: a marker without a body.
+                    3 if round < 8 => {
+                        let tables = file.windows(2).position(|pair| pair == [0xff, 0xc4]).expect("tables");
+                        broken[tables + 1] = 0x01;
+                    }
                     0 => broken.truncate(random(file.len())),
                     1 => broken[random(file.len())] ^= 1 << random(8),
                     _ => {
