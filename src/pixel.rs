@@ -258,6 +258,15 @@ impl Raster {
         self.samples.resize(height as usize * self.stride());
     }
 
+    /// Makes room for `rows` more, which are not there yet.
+    pub fn reserve_rows(&mut self, rows: u32) {
+        let count = rows as usize * self.stride();
+        match &mut self.samples {
+            Samples::U8(samples) => samples.reserve_exact(count),
+            Samples::U16(samples) => samples.reserve_exact(count),
+        }
+    }
+
     /// Appends rows `rows` of `other`, which has the same width and format.
     pub fn append_rows(&mut self, other: &Raster, rows: std::ops::Range<u32>) {
         assert!(self.format == other.format && self.width == other.width, "rows of another shape");

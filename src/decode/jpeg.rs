@@ -68,6 +68,9 @@ fn resolution(jfif: Option<Jfif>, exif: Option<Resolution>) -> Option<Resolution
     jfif.filter(|density| density.unit != ResolutionUnit::None).or(exif).or(jfif.filter(|aspect| aspect.x != aspect.y))
 }
 
+/// Few enough that new rows of a band are still in cache, as zeros, when they are decoded.
+const ROWS_AT_ONCE: u32 = 32;
+
 struct JpegSource {
     decoder: Decoder,
     info: SourceInfo,
@@ -92,8 +95,7 @@ impl RowSource for JpegSource {
             return Err(Error::misuse(Stage::Decode, "the band has another format or width than the JPEG file"));
         }
         let held = band.height;
-        // The caller's number may be anything; the image bounds what is allocated.
-        let rows = max_rows.min(self.info.size.height);
+        let rows = max_rows.min(ROWS_AT_ONCE);
         if rows == 0 {
             return Ok(0);
         }

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::{Orientation, Size};
 use crate::jpeg::Coefficients;
 use crate::limits::Limits;
-use crate::pixel::{PixelFormat, Raster, Samples};
+use crate::pixel::{PixelFormat, Raster};
 
 pub use clipping_path::ClippingPath;
 pub use metadata::{Field, Metadata, Resolution, ResolutionUnit, TEXT_TAGS};
@@ -146,11 +146,7 @@ pub fn read_whole(source: &mut dyn RowSource, limits: &Limits) -> Result<Raster>
             ));
         }
         // Room for the rest is taken in one go, and only once there are pixels to put there.
-        let samples_missing = (size.height - raster.height) as usize * raster.stride();
-        match &mut raster.samples {
-            Samples::U8(samples) => samples.reserve_exact(samples_missing),
-            Samples::U16(samples) => samples.reserve_exact(samples_missing),
-        }
+        raster.reserve_rows(size.height - raster.height);
     }
     Ok(raster)
 }

@@ -203,6 +203,7 @@ impl Cut<'_> {
             self.rows_skipped += self.expect_rows(&mut skipped, (self.rect.y - self.rows_skipped).min(max_rows))?;
         }
         let wanted = max_rows.min(self.rect.height - self.rows_read);
+        band.reserve_rows(wanted);
         let mut got = 0;
         while got < wanted {
             let rows = if self.rect.width == width {
