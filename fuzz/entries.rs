@@ -85,7 +85,9 @@ pub fn metadata(data: &[u8]) {
     let _ = photoshop_irb::resources(data).count();
     let _ = clipping_path::find(data);
     let _ = clipping_path::parse(data);
-    let _ = rip::photoshop_eps::clipping_path(&mut &*data);
+    if let Ok(Ok(resources)) = rip::photoshop_eps::image_resources(&mut &*data) {
+        let _ = clipping_path::find(&resources);
+    }
 }
 
 /// Pyramid TIFFs, structure and pixels.

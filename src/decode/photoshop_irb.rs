@@ -2,6 +2,8 @@
 
 /// Resource that holds IPTC-IIM records.
 pub const IPTC: u16 = 1028;
+/// Resource that holds an XMP packet.
+pub const XMP: u16 = 1060;
 
 /// One image resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

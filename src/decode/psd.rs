@@ -20,7 +20,6 @@ mod id {
     pub const TRANSPARENT_INDEX: u16 = 1047;
     pub const VERSION_INFO: u16 = 1057;
     pub const EXIF: u16 = 1058;
-    pub const XMP: u16 = 1060;
 }
 
 pub(super) fn open(file: File, limits: &Limits) -> Result<Box<dyn RowSource>> {
@@ -39,7 +38,7 @@ pub fn describe(document: &Document, limits: &Limits) -> (SourceInfo, Pixels) {
         within_limit(what, data.len() as u64, limits, &mut warnings).then(|| data.to_vec())
     };
     let icc = block("ICC profile", id::ICC_PROFILE);
-    let xmp = block("XMP", id::XMP);
+    let xmp = block("XMP", photoshop_irb::XMP);
     let iptc = block("IPTC", photoshop_irb::IPTC);
     let exif = block("EXIF", id::EXIF).map(|data| exif::parse(&data)).unwrap_or_default();
     warnings.extend(exif.warning.clone());

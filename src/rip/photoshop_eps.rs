@@ -8,26 +8,24 @@
 use std::io::{self, Read};
 
 use super::dsc::SEARCHED_BYTES;
-use crate::decode::{ClippingPath, clipping_path};
 use crate::error::{Error, Result, Stage};
 
 /// Largest block of image resources that is read, as in other formats.
 const MAX_RESOURCE_BYTES: u64 = 64 << 20;
 
-/// The clipping path of the image in an EPS file, chosen as in other formats. That the path is broken only matters to
-/// those who want it.
+/// The image resources of an EPS file; empty where it has none. That they are broken only matters to those who want them.
 ///
 /// # Errors
 /// Those of reading.
-pub fn clipping_path(file: &mut impl Read) -> io::Result<Result<Option<ClippingPath>>> {
+pub fn image_resources(file: &mut impl Read) -> io::Result<Result<Vec<u8>>> {
     let mut head = Vec::new();
     file.take(SEARCHED_BYTES).read_to_end(&mut head)?;
-    let Some((block, bytes)) = begin(&head) else { return Ok(Ok(None)) };
+    let Some((block, bytes)) = begin(&head) else { return Ok(Ok(Vec::new())) };
     Ok(match bytes {
         Some(bytes) if bytes <= MAX_RESOURCE_BYTES => {
             // Two digits for each byte, and room for the beginnings and ends of short lines.
             file.take(4 * bytes).read_to_end(&mut head)?;
-            resources(&head[block..], bytes).and_then(|resources| clipping_path::find(&resources))
+            resources(&head[block..], bytes)
         }
         Some(bytes) => Err(Error::limit(
             Stage::Decode,
@@ -89,6 +87,7 @@ fn resources(text: &[u8], bytes: u64) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::clipping_path;
 
     #[test]
     fn image_resources_are_read_from_their_comments() {
@@ -107,11 +106,13 @@ mod tests {
         };
         let file = |length: &str, lines: &str| {
             let text = format!("%!PS-Adobe-3.0 EPSF-3.0\n%BeginPhotoshop: {length}\n{lines}");
-            clipping_path(&mut text.as_bytes()).unwrap()
+            image_resources(&mut text.as_bytes()).unwrap()
         };
         let length = block.len().to_string();
         for end in ["\r", "\n", "\r\n"] {
-            let path = file(&length, &format!("{}%EndPhotoshop{end}", hexadecimal(end))).unwrap().unwrap();
+            let found = file(&length, &format!("{}%EndPhotoshop{end}", hexadecimal(end))).unwrap();
+            assert_eq!(found, block);
+            let path = clipping_path::find(&found).unwrap().unwrap();
             assert_eq!((path.name.as_str(), path.area.knots()), ("A", 2));
         }
         for (length, lines, word) in [
@@ -127,6 +128,6 @@ mod tests {
             assert!(message.contains(word), "{message}");
         }
         let placed = format!("%!PS\n%%BeginDocument: a.eps\n%BeginPhotoshop: {length}\n{}", hexadecimal("\n"));
-        assert!(matches!(clipping_path(&mut placed.as_bytes()).unwrap(), Ok(None)));
+        assert!(image_resources(&mut placed.as_bytes()).unwrap().unwrap().is_empty());
     }
 }

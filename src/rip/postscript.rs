@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::{Limits, Settings, dsc, photoshop_eps};
-use crate::decode::{self, ClippingPath, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo};
+use crate::decode::{
+    self, ClippingPath, Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, photoshop_irb,
+};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::external;
 use crate::external::child::{End, GuardedChild};
@@ -32,7 +34,7 @@ pub struct PageStream {
     resolution: Resolution,
     keeps_pixels: bool,
     /// Of the first page.
-    clipping_path: Result<Option<ClippingPath>>,
+    said: Said,
     /// Holds the PostScript of a DOS EPS file while it is drawn.
     _input: Option<NamedTempFile>,
 }
@@ -58,8 +60,8 @@ impl PageStream {
             (false, Color::Lab) => unreachable!("no colorspace of a job is Lab"),
         };
         let own = dsc::image_resolution(&head);
-        let clipping_path = File::open(file)
-            .and_then(|mut file| photoshop_eps::clipping_path(&mut file))
+        let resources = File::open(file)
+            .and_then(|mut file| photoshop_eps::image_resources(&mut file))
             .map_err(|e| Error::io(Stage::Open, file, e))?;
         let dpi = settings.resolution_dpi;
         let resolution = own.unwrap_or(Resolution { x: dpi, y: dpi, unit: ResolutionUnit::Inch });
@@ -74,7 +76,7 @@ impl PageStream {
             number: 0,
             resolution,
             keeps_pixels: own.is_some(),
-            clipping_path,
+            said: Said::of(resources),
             _input: input,
         })
     }
@@ -119,16 +121,16 @@ impl PageStream {
         if self.settings.own_color && format.color == Color::Rgb && is_gray(file.as_file_mut())? {
             format.color = Color::Gray;
         }
-        let clipping_path = self.take_clipping_path();
-        let info = SourceInfo {
+        let drawn = SourceInfo {
             kind: Kind::PostScript,
             size,
             format,
             orientation: Orientation::Upright,
             metadata: Metadata { resolution: Some(self.resolution), ..Metadata::default() },
-            clipping_path,
+            clipping_path: Ok(None),
             warnings: Vec::new(),
         };
+        let info = std::mem::take(&mut self.said).about(drawn);
         Ok(PageFile { number: self.number, file, content: Content::BareRows { info: Box::new(info), stored } })
     }
 
@@ -156,15 +158,10 @@ impl PageStream {
             file.write_all(&chunk).map_err(|e| Error::io(Stage::Decode, file.path(), e))?;
             self.copy(length, &mut file)?;
             if &chunk[4..] == b"IEND" {
-                let content = Content::Png(self.take_clipping_path());
+                let content = Content::Png(std::mem::take(&mut self.said));
                 return Ok(PageFile { number: self.number, file, content });
             }
         }
-    }
-
-    /// The clipping path is that of an EPS file, which has one page.
-    fn take_clipping_path(&mut self) -> Result<Option<ClippingPath>> {
-        std::mem::replace(&mut self.clipping_path, Ok(None))
     }
 
     /// A temporary file with `head` and the next `length` bytes.
@@ -192,6 +189,50 @@ impl PageStream {
     }
 }
 
+/// What the image resources of an EPS file, which has one page, say beside the drawing.
+#[derive(Debug, Clone)]
+struct Said {
+    clipping_path: Result<Option<ClippingPath>>,
+    iptc: Option<Vec<u8>>,
+    xmp: Option<Vec<u8>>,
+    warning: Option<String>,
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        Said { clipping_path: Ok(None), iptc: None, xmp: None, warning: None }
+    }
+}
+
+impl Said {
+    fn of(resources: Result<Vec<u8>>) -> Self {
+        match resources {
+            Ok(resources) => {
+                let block = |id| photoshop_irb::resource(&resources, id).map(<[u8]>::to_vec);
+                Said {
+                    clipping_path: clipping_path::find(&resources),
+                    iptc: block(photoshop_irb::IPTC),
+                    xmp: block(photoshop_irb::XMP),
+                    warning: None,
+                }
+            }
+            Err(error) => {
+                let warning = Some(format!("metadata left out: {}", error.message));
+                Said { clipping_path: Err(error), warning, ..Said::default() }
+            }
+        }
+    }
+
+    /// The same of a page that was drawn.
+    fn about(self, mut drawn: SourceInfo) -> SourceInfo {
+        drawn.clipping_path = self.clipping_path;
+        drawn.metadata.iptc = self.iptc;
+        drawn.metadata.xmp = self.xmp;
+        drawn.warnings.extend(self.warning);
+        drawn
+    }
+}
+
 /// One page that has been drawn; the file goes when this is dropped.
 #[derive(Debug)]
 pub struct PageFile {
@@ -204,9 +245,11 @@ pub struct PageFile {
 #[derive(Debug)]
 enum Content {
     /// What the rows are, and their bytes for a pixel.
-    BareRows { info: Box<SourceInfo>, stored: usize },
-    /// With the clipping path that PNG has no place for.
-    Png(Result<Option<ClippingPath>>),
+    BareRows {
+        info: Box<SourceInfo>,
+        stored: usize,
+    },
+    Png(Said),
 }
 
 impl PageFile {
@@ -217,9 +260,9 @@ impl PageFile {
     pub fn open(&self, limits: &crate::limits::Limits) -> Result<Box<dyn RowSource>> {
         let path = self.file.path();
         match &self.content {
-            Content::Png(clipping_path) => {
+            Content::Png(said) => {
                 let source = decode::open(path, limits)?;
-                let info = SourceInfo { clipping_path: clipping_path.clone(), ..source.info().clone() };
+                let info = said.clone().about(source.info().clone());
                 Ok(Box::new(PngRows { source, info }))
             }
             Content::BareRows { info, stored } => {

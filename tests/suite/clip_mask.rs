@@ -755,10 +755,13 @@ fn an_eps_of_photoshop_is_cut_out_by_its_path() {
     let folder = dir.path();
     let photoshop = stored_block("photoshop-card-with-hole.8bim");
     let cut_off = resource(2000, b"Broken", &records(&cutout())[..100]);
+    // The caption "Mugs" as IPTC, and a packet of XMP.
+    let (iptc, xmp) = (b"\x1c\x02\x78\0\x04Mugs", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>");
+    let said = [cutout_block(), resource(1028, b"", iptc), resource(1060, b"", xmp)].concat();
     crate::documents::library(
         folder,
         &[
-            ("cut.eps", eps_with(&cutout_block(), EPS_PICTURE)),
+            ("cut.eps", eps_with(&said, EPS_PICTURE)),
             ("card.eps", eps_with(&photoshop, EPS_PICTURE)),
             ("broken.eps", eps_with(&cut_off, EPS_PICTURE)),
             // This one clips by itself, on pixel edges.
@@ -787,6 +790,13 @@ fn an_eps_of_photoshop_is_cut_out_by_its_path() {
             assert_eq!([0, 1, 2].map(|c| image.at(5, 5, c)), [255, 0, 0]);
             assert_same(&level(&page["mask"]), &expected, format_args!("mask of {document}"));
         }
+        let pyramid = page("a|1")["derivative"]["path"].as_str().unwrap().to_owned();
+        let kept = reprise::decode::open(Path::new(&pyramid), &reprise::limits::Limits::default())
+            .unwrap()
+            .info()
+            .metadata
+            .clone();
+        assert_eq!((kept.iptc.as_deref(), kept.xmp.as_deref()), (Some(&iptc[..]), Some(&xmp[..])));
     }
     let log = reprise(folder, &["log", "lib", "j|1"]).good();
     assert_eq!(log.matches("cut out by the path").count(), 2, "{log}");
