@@ -20,6 +20,7 @@ COLORS = {
     "submission": "#332288",
     "download": "#997700",
     "write file": "#bbbbbb",
+    "hash file": "#ddcc77",
     "verify file": "#999999",
     "flush file": "#dddddd",
     "rename file": "#666666",
