@@ -16,7 +16,7 @@ use reprise::ops::color::Profile;
 use reprise::pixel::Raster;
 use reprise::psd::Document;
 use reprise::psd::text::Text;
-use reprise::rip::{self, dsc, indesign, postscript};
+use reprise::rip::{self, dsc, indesign, inks, postscript};
 use reprise::{job, preset};
 
 /// Small, so that nothing that is allowed takes long.
@@ -128,6 +128,11 @@ pub fn postscript(data: &[u8]) {
     let _ = dsc::is_cmyk(data, data);
     let _ = dsc::dos_eps(data);
     let _ = postscript::raw_header(&mut &data[..]);
+}
+
+/// The walk over the colour spaces of a PDF, and the crate that reads the PDF.
+pub fn inks(data: &[u8]) {
+    let _ = inks::scan(data);
 }
 
 /// Photoshop documents: structure, text, the merged image, layers put together and alone.

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Fuzzes one way in, or all of them, starting from the corpora in fuzz/corpus and the files of the tests.
-#   scripts/fuzz.sh [TARGET] [SECONDS]      targets: job preset original metadata pyramid profile psd indesign postscript
+#   scripts/fuzz.sh [TARGET] [SECONDS]      targets: job preset original metadata pyramid profile psd indesign postscript inks
 # What crashes is left in fuzz/artifacts; mend it and put the file into fuzz/corpus/TARGET, which the tests run.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 need_build_tools
 export RUSTC_WRAPPER=$ROOT/fuzz/rustc.sh
-targets=(job preset original metadata pyramid profile psd indesign postscript)
+targets=(job preset original metadata pyramid profile psd indesign postscript inks)
 [ $# -eq 0 ] || [ "$1" = all ] || targets=("$1")
 seconds=${2:-60}
 
@@ -17,7 +17,7 @@ seeds() {
     original) printf '%s\n' tests/data/decode tests/data/jpeg ;;
     metadata) printf '%s\n' tests/data/jpeg ;;
     profile) printf '%s\n' profiles ;;
-    indesign | postscript) printf '%s\n' tests/data/documents ;;
+    indesign | postscript | inks) printf '%s\n' tests/data/documents ;;
     psd) printf '%s\n' tests/data/psd ;;
     esac
 }

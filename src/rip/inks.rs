@@ -6,6 +6,7 @@
 //! number of components, an index by what it is into, a spot colour by its alternate.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -13,26 +14,37 @@ use lopdf::content::Content;
 use lopdf::{Dictionary, Document, LoadOptions, Object, ObjectId};
 
 use super::protocol::{self, Answer, Failure, FailureKind};
+use crate::error::{Error, Result, Stage};
 
 /// Longest content stream that is looked at, in bytes when it is unpacked.
 const MAX_CONTENT_BYTES: usize = 64 << 20;
 /// Forms in forms, patterns in patterns, colour spaces on colour spaces.
 const MAX_DEPTH: u32 = 20;
 
-/// Answers with a list that has `true` for each page in CMYK.
+/// Answers with what [`scan`] finds in the document at `path`.
 ///
 /// # Errors
 /// `Io` when the pipe breaks. What is wrong with the document is an answer.
 pub fn serve(path: &Path, mut answers: impl Write) -> io::Result<()> {
-    let options = LoadOptions { max_decompressed_size: Some(MAX_CONTENT_BYTES), ..LoadOptions::default() };
-    let answer: Answer<Vec<bool>> = match Document::load_with_options(path, options) {
+    let answer: Answer<Vec<bool>> = match fs::read(path) {
         Ok(document) => {
-            let mut scan = Scan { document: &document, forms: HashMap::new() };
-            Ok(document.page_iter().map(|page| scan.page(page).is_cmyk()).collect())
+            scan(&document).map_err(|error| Failure { kind: FailureKind::Malformed, message: error.message })
         }
-        Err(error) => Err(Failure { kind: FailureKind::Malformed, message: error.to_string() }),
+        Err(error) => Err(Failure { kind: FailureKind::Io, message: error.to_string() }),
     };
     protocol::send(&mut answers, &answer)
+}
+
+/// One for each page of a PDF, in order: `true` for a page in CMYK.
+///
+/// # Errors
+/// `Malformed` for a document that cannot be read.
+pub fn scan(document: &[u8]) -> Result<Vec<bool>> {
+    let options = LoadOptions { max_decompressed_size: Some(MAX_CONTENT_BYTES), ..LoadOptions::default() };
+    let document = Document::load_mem_with_options(document, options)
+        .map_err(|error| Error::malformed(Stage::Open, error.to_string()))?;
+    let mut scan = Scan { document: &document, forms: HashMap::new() };
+    Ok(document.page_iter().map(|page| scan.page(page).is_cmyk()).collect())
 }
 
 /// What was found so far.

@@ -76,3 +76,8 @@ fn indesign_documents() {
 fn postscript_comments() {
     run("postscript", &["tests/data/documents"], entries::postscript);
 }
+
+#[test]
+fn colour_spaces_of_pdf() {
+    run("inks", &["tests/data/documents"], entries::inks);
+}
