@@ -101,8 +101,7 @@ impl RowSource for LayerImage {
                 Drawing::Alone { painter, base } => {
                     let row = painter.alone(y, self.region)?;
                     if let Some(base) = base {
-                        let base = base.alone(y, self.region)?;
-                        for (alpha, shape) in row.alpha.iter_mut().zip(&base.alpha) {
+                        for (alpha, shape) in row.alpha.iter_mut().zip(base.shape(y, self.region)?) {
                             *alpha *= shape;
                         }
                     }

@@ -5,6 +5,10 @@
 //! drawn as normal. Colours are mixed as stored, as Photoshop does it: not in linear light unless the document has 32
 //! bits; inks as their absence. Numbers are `f32`, rounded once.
 //!
+//! **Rule**: where "Blend Clipped Layers as Group" is off, the blend mode and the fill opacity of a layer are its own,
+//! and what it clips is blended with all that is below; its opacity and its shape are still theirs (Adobe's help, "Group
+//! blend effects").
+//!
 //! **What is not drawn**, and said in a warning: adjustment layers, gradient and pattern fills without pixels, effects
 //! (shadows, glows, strokes), the feather of masks, knock-outs and "Blend If". A group that passes through and that layers
 //! are clipped by is drawn as its layers look on what is below, without what is below.

@@ -38,8 +38,13 @@ pub(super) struct Painter {
     content: Content,
     masks: Masks,
     blend: BlendMode,
+    /// Fill opacity included.
     opacity: f32,
+    /// What of them it lets through where it is opaque.
+    clip_opacity: f32,
     clipped: Vec<Painter>,
+    /// They are mixed with this layer before it is mixed with what is below.
+    blends_clipped: bool,
     /// The row of this layer before it is mixed.
     row: Row,
 }
@@ -114,12 +119,15 @@ impl Canvas<'_> {
                 }
             }
         };
+        let (opacity, fill) = (f32::from(layer.opacity) / 255.0, f32::from(layer.fill) / 255.0);
         Ok(Painter {
             content,
             masks: Masks::open(self, layer)?,
             blend: layer.blend,
-            opacity: f32::from(layer.opacity) / 255.0 * f32::from(layer.fill) / 255.0,
+            opacity: opacity * fill,
+            clip_opacity: if layer.blends_clipped { opacity * fill } else { opacity },
             clipped: self.painters(&node.clipped)?,
+            blends_clipped: layer.blends_clipped,
             row: Row::new(self.pixels.planes(), self.width()),
         })
     }
@@ -220,12 +228,27 @@ impl Painter {
             return Ok(());
         }
         self.draw(y, region, Some(backdrop))?;
-        mix(self.blend, &self.row, self.opacity, backdrop);
+        if self.blends_clipped {
+            for clipped in &mut self.clipped {
+                clipped.draw(y, region, None)?;
+                mix_atop(clipped.blend, &clipped.row, clipped.opacity, &mut self.row);
+            }
+            mix(self.blend, &self.row, self.opacity, backdrop);
+        } else {
+            mix(self.blend, &self.row, self.opacity, backdrop);
+            for clipped in &mut self.clipped {
+                clipped.draw(y, region, Some(backdrop))?;
+                for (alpha, shape) in clipped.row.alpha.iter_mut().zip(&self.row.alpha) {
+                    *alpha *= shape * self.clip_opacity;
+                }
+                mix(clipped.blend, &clipped.row, clipped.opacity, backdrop);
+            }
+        }
         Ok(())
     }
 
-    /// Row `y` of this layer or group alone, with what is clipped by it, into its row; the opacity is not applied. The
-    /// layers of a group that passes through look as they do on `backdrop`, where there is one.
+    /// Row `y` of this layer or group into its row, without what is clipped by it; the opacity is not applied. The layers
+    /// of a group that passes through look as they do on `backdrop`, where there is one.
     fn draw(&mut self, y: i32, region: Bounds, backdrop: Option<&Row>) -> Result<()> {
         self.row.clear();
         match &mut self.content {
@@ -272,12 +295,7 @@ impl Painter {
                 }
             }
         }
-        self.masks.multiply_into(y, region, &mut self.row.alpha)?;
-        for clipped in &mut self.clipped {
-            clipped.draw(y, region, None)?;
-            mix_atop(clipped.blend, &clipped.row, clipped.opacity, &mut self.row);
-        }
-        Ok(())
+        self.masks.multiply_into(y, region, &mut self.row.alpha)
     }
 
     /// Row `y` as an image of its own: with its opacity.
@@ -287,6 +305,15 @@ impl Painter {
             *alpha *= self.opacity;
         }
         Ok(&mut self.row)
+    }
+
+    /// How much row `y` lets through of what is clipped by this layer or group, 0–1.
+    pub(super) fn shape(&mut self, y: i32, region: Bounds) -> Result<&[f32]> {
+        self.draw(y, region, None)?;
+        for alpha in &mut self.row.alpha {
+            *alpha *= self.clip_opacity;
+        }
+        Ok(&self.row.alpha)
     }
 }
 

@@ -118,6 +118,8 @@ pub struct Layer {
     /// Shown only where the first layer below without this mark is.
     pub clipped: bool,
     pub visible: bool,
+    /// Its blend mode and fill opacity are also those of the layers that it clips ("Blend Clipped Layers as Group").
+    pub blends_clipped: bool,
     pub mask: Option<LayerMask>,
     /// As `mask`, of [`ChannelId::RealMask`].
     pub real_mask: Option<LayerMask>,
@@ -249,6 +251,7 @@ fn read_record(info: &mut Cursor, header: &Header, limits: &Limits) -> Result<La
         fill: 255,
         clipped: clipping != 0,
         visible: flags & 2 == 0,
+        blends_clipped: true,
         mask: None,
         real_mask: None,
         vector_mask: None,
@@ -368,6 +371,7 @@ fn read_block(key: &[u8; 4], block: &mut Cursor, layer: &mut Layer) -> Result<()
         }
         b"lyid" => layer.id = Some(block.u32()?),
         b"iOpa" => layer.fill = block.u8()?,
+        b"clbl" => layer.blends_clipped = block.u8()? != 0,
         b"knko" => layer.knockout = block.u8()? != 0,
         b"lsct" | b"lsdk" => {
             layer.section = match block.u32()? {

@@ -196,6 +196,77 @@ fn layers_put_together_are_the_files_own_merged_image() {
     println!("{table}");
 }
 
+/// Changes one byte of what describes a layer of `blend-multiply.psd`, counted from the bottom; `at` counts from the
+/// signature of its blend mode: 8 is opacity, 9 clipping, 10 flags.
+fn set(bytes: &mut [u8], layer: usize, at: usize, value: u8) {
+    let mut modes = (0..bytes.len() - 8).filter(|i| &bytes[*i..i + 8] == b"8BIMmul ");
+    let mode = modes.nth(layer).unwrap();
+    bytes[mode + at] = value;
+}
+
+/// Turns a block without effect of such a layer into another one; returns where its first byte is.
+fn block(bytes: &mut [u8], layer: usize, from: &[u8; 4], to: &[u8; 4]) -> usize {
+    let key = [*b"8BIM", *from].concat();
+    let at = (0..bytes.len() - 8).filter(|i| bytes[*i..i + 8] == key).nth(layer).unwrap();
+    bytes[at + 4..at + 8].copy_from_slice(to);
+    at + 12
+}
+
+#[test]
+fn clipped_layers_are_blended_by_their_base_or_by_themselves() {
+    // Three ellipses, the second one opaque and the third one screened onto it.
+    let mut bytes = bytes("blend-multiply.psd");
+    set(&mut bytes, 1, 8, 255);
+    type Change<'a> = &'a dyn Fn(&mut [u8]);
+    let drawn = |changes: &[Change]| {
+        let mut bytes = bytes.clone();
+        changes.iter().for_each(|change| change(&mut bytes));
+        let third = (0..bytes.len() - 8).filter(|i| &bytes[*i..i + 8] == b"8BIMmul ").nth(2).unwrap();
+        bytes[third + 4..third + 8].copy_from_slice(b"scrn");
+        composite(&parse(bytes).unwrap()).unwrap()
+    };
+    let clip = |bytes: &mut [u8]| set(bytes, 2, 9, 1);
+    let ungroup = |bytes: &mut [u8]| {
+        let at = block(bytes, 1, b"clbl", b"clbl");
+        assert_eq!(bytes[at], 1);
+        bytes[at] = 0;
+    };
+    let no_fill = |bytes: &mut [u8]| {
+        let at = block(bytes, 1, b"knko", b"iOpa");
+        bytes[at] = 0;
+    };
+    let hide = |layer| move |bytes: &mut [u8]| set(bytes, layer, 10, 2);
+
+    let (grouped, own) = (drawn(&[&clip]), drawn(&[&clip, &ungroup]));
+    let (grouped_without_fill, own_without_fill) = (drawn(&[&clip, &no_fill]), drawn(&[&clip, &ungroup, &no_fill]));
+    let (unclipped, no_base, no_third) = (drawn(&[]), drawn(&[&hide(1)]), drawn(&[&hide(2)]));
+    let neither = drawn(&[&hide(1), &hide(2)]);
+    // Where the base is, and where it is not.
+    let base = drawn(&[&hide(0), &hide(2)]);
+    let pixel = |image: &Raster, x, y| [0, 1, 2, 3].map(|c| image.at(x, y, c));
+    let (mut inside, mut outside, mut differs) = (0, 0, 0);
+    for y in 0..64 {
+        for x in 0..64 {
+            let at = |image| pixel(image, x, y);
+            match base.at(x, y, 3) {
+                255 => {
+                    assert_eq!(at(&own), at(&unclipped), "{x}, {y}");
+                    assert_eq!(at(&own_without_fill), at(&no_base), "{x}, {y}");
+                    assert_eq!(at(&grouped_without_fill), at(&neither), "{x}, {y}");
+                    inside += 1;
+                    differs += u32::from(at(&own) != at(&grouped));
+                }
+                0 => {
+                    assert_eq!([at(&own), at(&grouped)], [at(&no_third); 2], "{x}, {y}");
+                    outside += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(inside > 1000 && outside > 1000 && differs > 200, "{inside} {outside} {differs}");
+}
+
 #[test]
 fn another_blend_mode_would_be_noticed() {
     let mut bytes = bytes("blend-multiply.psd");
