@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -38,6 +39,14 @@ struct State {
     ended: bool,
 }
 
+/// Where a child may write, and how much: a child that is killed leaves its files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scratch<'a> {
+    pub(crate) folder: &'a Path,
+    /// Of each of its files, wherever it is.
+    pub(crate) max_file_bytes: u64,
+}
+
 /// How a child came to its end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum End {
@@ -46,18 +55,19 @@ pub(crate) enum End {
 }
 
 impl GuardedChild {
-    /// Starts `program` with at most `max_bytes` of address space.
+    /// Starts `program` with at most `max_bytes` of address space, and with its temporary files in `scratch` if given.
     pub(crate) fn spawn<'a>(
         program: &OsStr,
         arguments: impl IntoIterator<Item = &'a OsStr>,
         max_bytes: u64,
+        scratch: Option<Scratch<'_>>,
     ) -> io::Result<Self> {
-        let mut child = limited(program, max_bytes)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut command = limited(program, max_bytes, scratch.map(|scratch| scratch.max_file_bytes));
+        if let Some(scratch) = scratch {
+            command.env("TMPDIR", scratch.folder);
+        }
+        let mut child =
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();
         let stderr = child.stderr.take();
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no pipe from the child process"))?;
@@ -184,19 +194,21 @@ impl Watch {
 /// The program behind a shell that sets the limits and then becomes the program. Every Unix has that shell, and there
 /// is no other way without unsafe code.
 #[cfg(unix)]
-fn limited(program: &OsStr, max_bytes: u64) -> Command {
+fn limited(program: &OsStr, max_bytes: u64, max_file_bytes: Option<u64>) -> Command {
     let mut command = Command::new("/bin/sh");
+    // Where files are bounded by less already, that bound stays.
     command
         .arg("-c")
-        .arg(r#"ulimit -c 0; ulimit -v "$1" && shift && exec "$@""#)
+        .arg(r#"ulimit -c 0; [ -z "$2" ] || ulimit -f "$2" 2>/dev/null; ulimit -v "$1" && shift 2 && exec "$@""#)
         .arg("reprise")
         .arg((max_bytes / 1024).to_string())
+        .arg(max_file_bytes.map_or(String::new(), |bytes| (bytes / 512).to_string()))
         .arg(program);
     command
 }
 
 /// Elsewhere the checks of page sizes and the time limit must do.
 #[cfg(not(unix))]
-fn limited(program: &OsStr, _max_bytes: u64) -> Command {
+fn limited(program: &OsStr, _max_bytes: u64, _max_file_bytes: Option<u64>) -> Command {
     Command::new(program)
 }

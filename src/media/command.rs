@@ -21,7 +21,7 @@ pub(super) fn start(program: &str, arguments: &[OsString], limits: &Limits) -> R
         Error::unsupported(Stage::Open, format!("{program} was not found; install the package ffmpeg"))
     })?;
     let mut child =
-        GuardedChild::spawn(path.as_os_str(), arguments.iter().map(OsString::as_os_str), limits.child_bytes)
+        GuardedChild::spawn(path.as_os_str(), arguments.iter().map(OsString::as_os_str), limits.child_bytes, None)
             .map_err(|e| Error::io(Stage::Open, &path, e))?;
     child.allow(limits.stall_time);
     Ok(child)

@@ -38,6 +38,8 @@ pub struct Limits {
     pub page_time: Duration,
     /// Address space of a child process.
     pub child_bytes: u64,
+    /// Largest file that Ghostscript may write: the PDF that words are read from, or what it puts aside.
+    pub child_file_bytes: u64,
     /// Pages larger than this are drawn in bands of so many bytes.
     pub band_bytes: u64,
 }
@@ -49,6 +51,7 @@ impl Default for Limits {
             max_page_pixels: 1_000_000_000,
             page_time: Duration::from_secs(120),
             child_bytes: 4 << 30,
+            child_file_bytes: 4 << 30,
             band_bytes: 64 << 20,
         }
     }

@@ -140,7 +140,7 @@ impl Session {
 impl Worker {
     fn start(workers: &Workers, arguments: &[&OsStr], limits: &Limits) -> Result<Self> {
         let arguments = [&[OsStr::new(WORKER_COMMAND)], arguments].concat();
-        let mut child = GuardedChild::spawn(workers.program.as_os_str(), arguments, limits.child_bytes)
+        let mut child = GuardedChild::spawn(workers.program.as_os_str(), arguments, limits.child_bytes, None)
             .map_err(|e| Error::io(Stage::Open, &workers.program, e))?;
         child.allow(limits.page_time);
         Ok(Worker { child, pending_bytes: 0, gray: None, lost: false })

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::{Limits, Settings, dsc, photoshop_eps};
 use crate::decode::{
@@ -17,7 +17,7 @@ use crate::decode::{
 };
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::external;
-use crate::external::child::{End, GuardedChild};
+use crate::external::child::{End, GuardedChild, Scratch};
 use crate::geometry::Orientation;
 use crate::pixel::{Color, Raster};
 
@@ -37,6 +37,8 @@ pub struct PageStream {
     said: Said,
     /// Holds the PostScript of a DOS EPS file while it is drawn.
     _input: Option<NamedTempFile>,
+    /// What Ghostscript puts aside; goes with it.
+    _scratch: TempDir,
 }
 
 impl PageStream {
@@ -67,7 +69,8 @@ impl PageStream {
         let resolution = own.unwrap_or(Resolution { x: dpi, y: dpi, unit: ResolutionUnit::Inch });
         let option = format!("-r{}x{}", resolution.x, resolution.y);
         let options = ["-dTextAlphaBits=4", "-dGraphicsAlphaBits=4", "-sOutputFile=-", option.as_str()];
-        let child = ghostscript(device, &options, file, limits)?;
+        let scratch = scratch()?;
+        let child = ghostscript(device, &options, file, scratch.path(), limits)?;
         let output = BufReader::with_capacity(256 << 10, child);
         Ok(PageStream {
             output,
@@ -78,6 +81,7 @@ impl PageStream {
             keeps_pixels: own.is_some(),
             said: Said::of(resources),
             _input: input,
+            _scratch: scratch,
         })
     }
 
@@ -371,11 +375,13 @@ impl RowSource for BareRows {
 /// # Errors
 /// As [`PageStream::next_page`].
 pub fn to_pdf(path: &Path, limits: &Limits) -> Result<NamedTempFile> {
+    let scratch = scratch()?;
     let pdf = NamedTempFile::new().map_err(|e| Error::io(Stage::Decode, std::env::temp_dir(), e))?;
     let mut output = OsString::from("-sOutputFile=");
     output.push(pdf.path());
     let input = plain(path)?;
-    let mut child = ghostscript("pdfwrite", &[&output], input.as_ref().map_or(path, |file| file.path()), limits)?;
+    let file = input.as_ref().map_or(path, |file| file.path());
+    let mut child = ghostscript("pdfwrite", &[&output], file, scratch.path(), limits)?;
     child.allow(limits.page_time);
     // Nothing comes; the end of it is the end of the program.
     let _ = io::copy(&mut child, &mut io::sink());
@@ -383,7 +389,18 @@ pub fn to_pdf(path: &Path, limits: &Limits) -> Result<NamedTempFile> {
     Ok(pdf)
 }
 
-fn ghostscript(device: &str, options: &[impl AsRef<OsStr>], input: &Path, limits: &Limits) -> Result<GuardedChild> {
+fn scratch() -> Result<TempDir> {
+    TempDir::new().map_err(|e| Error::io(Stage::Open, std::env::temp_dir(), e))
+}
+
+fn ghostscript(
+    device: &str,
+    options: &[impl AsRef<OsStr>],
+    input: &Path,
+    scratch: &Path,
+    limits: &Limits,
+) -> Result<GuardedChild> {
+    let scratch = Scratch { folder: scratch, max_file_bytes: limits.child_file_bytes };
     let program: PathBuf = external::find("gs")
         .ok_or_else(|| Error::unsupported(Stage::Open, "Ghostscript was not found; install the package ghostscript"))?;
     let device = format!("-sDEVICE={device}");
@@ -394,7 +411,7 @@ fn ghostscript(device: &str, options: &[impl AsRef<OsStr>], input: &Path, limits
         .map(OsStr::new)
         .chain(options.iter().map(AsRef::as_ref))
         .chain([OsStr::new("-f"), input.as_os_str()]);
-    GuardedChild::spawn(program.as_os_str(), arguments, limits.child_bytes)
+    GuardedChild::spawn(program.as_os_str(), arguments, limits.child_bytes, Some(scratch))
         .map_err(|e| Error::io(Stage::Open, &program, e))
 }
 
@@ -404,7 +421,15 @@ fn finish(child: &mut GuardedChild, limits: &Limits, page: u32) -> Result<()> {
         Ok(End::Exited(status)) if status.success() => Ok(()),
         Ok(End::Exited(status)) => {
             let said = child.complaint();
-            let said = said.lines().find(|line| line.contains("Error")).unwrap_or("it gives no reason");
+            let error = said.lines().find(|line| line.contains("Error"));
+            let said = error.map_or_else(
+                || {
+                    let Limits { child_bytes, child_file_bytes, .. } = limits;
+                    let (memory, disk) = (child_bytes >> 20, child_file_bytes >> 20);
+                    format!("it gives no reason; perhaps it needs more than {memory} MiB, or {disk} MiB on disk")
+                },
+                str::to_owned,
+            );
             Err(Error::malformed(Stage::Decode, format!("Ghostscript gave up on page {page} ({status}): {said}")))
         }
         Ok(End::TimedOut) => Err(Error::limit(

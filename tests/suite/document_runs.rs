@@ -106,6 +106,59 @@ fn colours_are_the_documents_own_or_those_of_the_job() {
     assert_same(&ptiff::read_level(&folder.join("page.tif"), 0).unwrap(), &cmyk, "CMYK");
 }
 
+const NO_CMYK: &str = "pages in colour are RGB, because CMYK could not be looked for";
+
+#[test]
+fn a_document_whose_pages_are_counted_otherwise_has_none_in_cmyk() {
+    need!(external::pdfium(), "PDFium");
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let ink = "0 0 1 0 k 20 20 100 60 re f".to_owned();
+    let whole = Pdf::new(200, 300, &[(ink.clone(), String::new()), (ink, String::new())]).bytes();
+    // A page that does not say that it is one counts for PDFium, but not for the search for colours.
+    let mut broken = whole.clone();
+    let at = broken.windows(12).position(|window| window == b"/Type /Page ").unwrap();
+    broken[at + 10] = b'x';
+    library(folder, &[("whole.pdf", whole), ("broken.pdf", broken)]);
+    let done = run(folder, &["a|1", "a|2"], r#","pdfOptions":{"resolution":72}"#, &[]);
+    assert!(done.stderr.contains(NO_CMYK) && done.stderr.contains("1 of 2 pages were found"), "{}", done.stderr);
+    let color = |document: &str| page_image(folder, document, pages_of(folder, document).len() - 1).format.color;
+    assert_eq!((color("a|1"), color("a|2")), (Color::Cmyk, Color::Rgb));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pages_are_drawn_when_the_search_for_cmyk_dies() {
+    need!(external::pdfium(), "PDFium");
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().canonicalize().unwrap();
+    // Keeps the search busy for seconds, and PDFium hardly at all.
+    let content = format!("0 0 1 0 k 20 20 100 60 re f {}", "n ".repeat(4_000_000));
+    library(&folder, &[("shoe.pdf", Pdf::new(200, 300, &[(content, String::new())]).bytes())]);
+    let path = folder.join("shoe.pdf");
+    let killer = std::thread::spawn(move || {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+                let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                let arguments: Vec<&[u8]> = arguments.split(|b| *b == 0).collect();
+                if arguments.get(2) == Some(&path.as_os_str().as_encoded_bytes())
+                    && arguments.get(3) == Some(&b"--inks".as_slice())
+                {
+                    return Command::new("kill").arg("-9").arg(entry.file_name()).status().unwrap().success();
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    });
+    let done = run(&folder, &["a|1"], r#","pdfOptions":{"resolution":72}"#, &[]);
+    assert!(killer.join().unwrap(), "no search was seen");
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stderr.contains(NO_CMYK) && done.stderr.contains("signal: 9"), "{}", done.stderr);
+    assert_eq!(page_image(&folder, "a|1", 0).format.color, Color::Rgb);
+}
+
 /// Runs a job, sends it a signal when there are `files` pyramids, and returns how it ended; `more` are further options of
 /// PDF.
 fn interrupt(

@@ -10,12 +10,16 @@ use reprise::catalog::{Handle, ImageMap, Library, MapAction, PixelBox};
 use reprise::decode;
 use reprise::encode::ptiff;
 use reprise::external;
+use reprise::geometry::Size;
 use reprise::limits::Limits;
-use reprise::pixel::Raster;
+use reprise::pixel::{Color, Depth, PixelFormat, Raster};
+use reprise::rip::postscript::{self, PageStream};
+use reprise::rip::{self, Settings};
 use serde_json::Value;
 
-use crate::originals::save;
-use crate::program::{Finished, reprise};
+use crate::originals::{png, save};
+use crate::program::{Finished, command, reprise};
+use crate::support::noise;
 
 /// Says aloud that a test cannot run here, or fails where it has to.
 pub fn skip(what: &str) {
@@ -474,6 +478,10 @@ fn eps_files_are_drawn_as_ghostscript_draws_them() {
     assert_eq!(image(&pages_of(folder, "a|1")[0]).format.channels(), 1);
 }
 
+/// Pages full of words, without end.
+const ENDLESS_WORDS: &str = "%!PS\n/Helvetica findfont 9 scalefont setfont
+{ 0 1 900 { rand 500 mod rand 500 mod moveto 20 string cvs show } for showpage } loop\n";
+
 #[test]
 fn postscript_of_several_pages_and_its_faults() {
     need!(external::ghostscript(), "Ghostscript");
@@ -488,23 +496,71 @@ fn postscript_of_several_pages_and_its_faults() {
             ("none.ps", b"%!PS\n1 1 add pop\n".to_vec()),
             ("forever.ps", b"%!PS\n{} loop\n".to_vec()),
             ("outside.ps", b"%!PS\n(/etc/passwd) (r) file pop showpage\n".to_vec()),
+            ("words.ps", ENDLESS_WORDS.into()),
+            ("shoe.png", png(&noise(PixelFormat::new(Color::Gray, false, Depth::U8), Size::new(9, 7), 5))),
         ],
     );
     let wish = format!(r#"{RASTERIZE},"resolution":36}}"#);
-    let done = run(folder, &["a|1", "a|2", "a|3", "a|4", "a|5"], &wish, &["--page-seconds", "3"]);
+    let done = run(folder, &["a|1", "a|2", "a|3", "a|5"], &wish, &[]);
     assert_eq!(done.code, 1);
     assert!(done.stdout.contains("2 pages ripped"), "{}", done.stdout);
     assert_eq!(pages_of(folder, "a|1").len(), 2);
     assert_eq!(pages_of(folder, "a|2").len(), 1, "the page before the fault is kept");
-    for (name, words) in [
-        ("half", "/undefined in nonsense"),
-        ("none", "draws no page"),
-        ("forever", "raise --page-seconds"),
-        ("outside", "/invalidfileaccess"),
-    ] {
+    for (name, words) in
+        [("half", "/undefined in nonsense"), ("none", "draws no page"), ("outside", "/invalidfileaccess")]
+    {
         let line = done.stderr.lines().find(|line| line.contains(&format!(" {name}: ")));
         assert!(line.is_some_and(|line| line.contains(words)), "{name}: {}", done.stderr);
     }
+    // Alone with its limit: on a busy machine the others might need more.
+    let done = run(folder, &["a|4", "a|7"], &wish, &["--page-seconds", "3"]);
+    assert_eq!(done.code, 1);
+    assert!(done.stderr.contains(" forever: ") && done.stderr.contains("raise --page-seconds"), "{}", done.stderr);
+    assert!(done.stdout.contains("shoe: "), "the batch goes on: {}", done.stdout);
+    // What Ghostscript put aside while it was killed is gone.
+    let scratch = folder.join("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let job = format!(
+        r#"{{"companyHandle":"c|1","jobName":"j","reprocessAssetsJob":{{"assetHandleArray":["a|6"],"createMask":false,
+        "emailSetting":"None"{RASTERIZE},"extractSearchWords":true}}}}}}"#
+    );
+    save(folder, "job.json", job.as_bytes());
+    let arguments = ["run", "lib", "job.json", "--no-report", "--page-seconds", "1"];
+    let output = command(folder, &arguments).env("TMPDIR", &scratch).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("raise --page-seconds"), "{output:?}");
+    assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0);
+}
+
+#[test]
+fn what_ghostscript_takes_is_bounded() {
+    need!(external::ghostscript(), "Ghostscript");
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { resolution_dpi: 72.0, color: Color::Rgb, alpha: false, own_color: false };
+    let limits = rip::Limits {
+        max_pages: 3,
+        max_page_pixels: 1_000_000,
+        child_bytes: 512 << 20,
+        child_file_bytes: 1 << 20,
+        ..rip::Limits::default()
+    };
+    let fault = |name: &str, document: &str| {
+        let path = save(dir.path(), name, document.as_bytes());
+        let mut stream = PageStream::start(&path, &settings, &limits).unwrap();
+        loop {
+            match stream.next_page() {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("{name} is drawn to its end"),
+                Err(error) => return error.to_string(),
+            }
+        }
+    };
+    let says = |said: String, what: &str| assert!(said.contains(what), "{said}");
+    says(fault("memory.ps", "%!PS\n{ 65535 array } loop\n"), "VMerror");
+    says(fault("pages.ps", "%!PS\n{ showpage } loop\n"), "raise --max-pages");
+    says(fault("side.ps", "%!PS\n<< /PageSize [2000 2000] >> setpagedevice showpage\n"), "raise --max-page-pixels");
+    // The PDF that words are read from goes to the disk.
+    let path = save(dir.path(), "words.ps", ENDLESS_WORDS.as_bytes());
+    says(postscript::to_pdf(&path, &limits).unwrap_err().to_string(), "Ghostscript gave up");
 }
 
 #[test]

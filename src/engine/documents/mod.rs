@@ -139,8 +139,8 @@ pub fn preview(
     let mut recipe = recipe.clone();
     let mut warnings = drawing.warnings();
     if drawing.keeps_cmyk() && session.page(1, &drawing.settings)?.info().format.color == Color::Rgb {
-        let pages = cmyk_pages(&asset.path, limits, context, |warning| warnings.push(warning));
-        if pages.first() == Some(&true) {
+        let cmyk = cmyk_pages(&asset.path, session.pages(), limits, context, |warning| warnings.push(warning));
+        if cmyk.first() == Some(&true) {
             recipe.color = drawing.to_cmyk(&recipe.color);
         }
     }
@@ -149,15 +149,22 @@ pub fn preview(
     Ok(converted)
 }
 
-/// Which pages of a PDF are in CMYK; none, with a warning, of a document that cannot be looked through.
-fn cmyk_pages(path: &Path, limits: &rip::Limits, context: &Context, warn: impl FnOnce(String)) -> Vec<bool> {
-    pdf::cmyk_pages(&context.workers, path, limits).unwrap_or_else(|error| {
-        warn(format!(
-            "colorspace Auto: pages in colour are RGB, because CMYK could not be looked for: {}",
-            error.message
-        ));
-        Vec::new()
-    })
+/// Which of the `pages` pages of a PDF are in CMYK; none, with a warning, of a document that cannot be looked through.
+fn cmyk_pages(
+    path: &Path,
+    pages: u32,
+    limits: &rip::Limits,
+    context: &Context,
+    warn: impl FnOnce(String),
+) -> Vec<bool> {
+    let reason = match pdf::cmyk_pages(&context.workers, path, limits) {
+        Ok(cmyk) if cmyk.len() == pages as usize => return cmyk,
+        // What was found might be that of another page.
+        Ok(cmyk) => format!("{} of {pages} pages were found", cmyk.len()),
+        Err(error) => error.message,
+    };
+    warn(format!("colorspace Auto: pages in colour are RGB, because CMYK could not be looked for: {reason}"));
+    Vec::new()
 }
 
 /// Illustrator files are PDF inside, or PostScript where they are old or saved without it.

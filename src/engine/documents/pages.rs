@@ -195,7 +195,7 @@ impl Work<'_> {
         let asset = asset?;
         if drawing.keeps_cmyk()
             && session.page(number, &drawing.settings)?.info().format.color == Color::Rgb
-            && self.is_cmyk(number)
+            && self.is_cmyk(number, session.pages())
         {
             let PartRecipe { recipe, crop } = &self.order.parts;
             let recipe = Recipe { color: drawing.to_cmyk(&recipe.color), ..recipe.clone() };
@@ -204,10 +204,10 @@ impl Work<'_> {
         self.page(asset, &self.order.parts, &self.asset.path, &open, content)
     }
 
-    /// Whether a page of a PDF is in CMYK.
-    fn is_cmyk(&self, number: u32) -> bool {
+    /// Whether page `number` of a PDF of `pages` pages is in CMYK.
+    fn is_cmyk(&self, number: u32, pages: u32) -> bool {
         let Work { asset, order, context, .. } = self;
-        let look = || cmyk_pages(&asset.path, &order.limits, context, |warning| self.warn(warning));
+        let look = || cmyk_pages(&asset.path, pages, &order.limits, context, |warning| self.warn(warning));
         self.cmyk_pages.get_or_init(look).get(number as usize - 1).copied().unwrap_or(false)
     }
 
