@@ -486,3 +486,50 @@ fn what_is_due_when_the_process_dies_is_done_by_resume() {
     assert_eq!(jobs.lines().count(), 2, "published by one job: {jobs}");
     assert!(reprise(folder, &["run", "lib", "--resume"]).stderr.contains("nothing to resume"));
 }
+
+/// Kills the program while it sends a mail; `--resume` sends it, once.
+#[test]
+fn mail_that_was_being_sent_when_the_process_died_is_sent_by_resume() {
+    let Some(mut server) = Server::start(&["smtp", "plain", "unused"]) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    library(folder);
+    let set = |name: &str, value: &str| drop(reprise(folder, &["settings", "lib", name, value]).good());
+    // A server that takes sender and receiver, and falls silent when the text is to come.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    set("mailServer", &format!("smtp+plain://{}", silent.local_addr().unwrap()));
+    set("mailFrom", "reprise@example.com");
+    set("mailTo", "shop@example.com");
+    let job = |name: &str| {
+        let text = format!(
+            r#"{{"companyHandle":"c|1","jobName":"{name}","reprocessAssetsJob":{{"assetHandleArray":["a|1"],
+            "createMask":false,"emailSetting":"All"}}}}"#
+        );
+        save(folder, "job.json", text.as_bytes());
+    };
+    job("first");
+    let mut child = command(folder, &["run", "lib", "job.json", "--backend", "cpu", "--no-report"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = silent.accept().unwrap();
+    stream.write_all(b"220 silent\r\n").unwrap();
+    for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+        if line.unwrap() == "DATA" {
+            break;
+        }
+        stream.write_all(b"250 go on\r\n").unwrap();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    set("mailServer", &format!("smtp+plain://localhost:{}", server.port));
+    reprise(folder, &["run", "lib", "--resume", "--backend", "cpu", "--no-report"]).good();
+    assert_eq!(server.next()["subject"], "first (j|1): done");
+    assert!(reprise(folder, &["run", "lib", "--resume"]).stderr.contains("nothing to resume"));
+    // The next mail is that of the next job: the first one came once.
+    job("second");
+    reprise(folder, &["run", "lib", "job.json", "--backend", "cpu", "--no-report"]).good();
+    assert_eq!(server.next()["subject"], "second (j|2): done");
+}
