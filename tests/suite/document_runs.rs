@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reprise::catalog::Library;
-use reprise::decode;
+use reprise::decode::{self, RowSource};
 use reprise::encode::ptiff;
 use reprise::external;
 use reprise::limits::Limits;
@@ -75,6 +75,33 @@ fn a_page_drawn_in_bands_is_the_page_drawn_whole_but_for_the_rounding_of_edges()
             assert!(most <= 2 && count <= left.len() / 50, "{what}");
         }
     }
+}
+
+#[test]
+fn a_page_that_memory_does_not_hold_is_drawn_in_bands() {
+    need!(external::pdfium(), "PDFium");
+    let dir = tempfile::tempdir().unwrap();
+    // 300 MB of pixels.
+    let path = save(dir.path(), "wall.pdf", &Pdf::new(10_000, 10_000, &[(drawing(1), String::new())]).bytes());
+    let workers = Workers::new(env!("CARGO_BIN_EXE_reprise").into(), NonZeroUsize::MIN);
+    let rows = |band_bytes: u64| {
+        let limits = rip::Limits { band_bytes, child_bytes: 300_000_000, ..rip::Limits::default() };
+        let settings = Settings { resolution_dpi: 72.0, color: Color::Rgb, alpha: false, own_color: false };
+        let session = pdf::Session::open(&workers, &path, &limits)?;
+        let mut page = session.page(1, &settings)?;
+        let mut band = Raster::empty(page.info().format, page.info().size.width);
+        let mut rows = 0;
+        loop {
+            band.set_rows(0);
+            match page.read_rows(&mut band, 256)? {
+                0 => return Ok(rows),
+                read => rows += read,
+            }
+        }
+    };
+    assert_eq!(rows(rip::Limits::default().band_bytes).unwrap(), 10_000);
+    let whole: reprise::Error = rows(u64::MAX).unwrap_err();
+    assert!(whole.message.contains("the worker process died"), "{whole}");
 }
 
 #[test]
