@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use reprise::catalog::{Handle, ImageMap, Library, MapAction, PixelBox};
 use reprise::decode;
@@ -19,7 +20,7 @@ use serde_json::Value;
 
 use crate::originals::{png, save};
 use crate::program::{Finished, command, reprise};
-use crate::support::noise;
+use crate::support::{assert_same, noise};
 
 /// Says aloud that a test cannot run here, or fails where it has to.
 pub fn skip(what: &str) {
@@ -255,7 +256,7 @@ fn process_resolution_and_colorspace_are_honoured() {
 }
 
 #[test]
-fn crops_and_knock_outs_apply_to_page_images() {
+fn what_is_done_to_images_is_done_to_page_images() {
     need!(external::pdfium(), "PDFium");
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
@@ -276,6 +277,19 @@ fn crops_and_knock_outs_apply_to_page_images() {
     run(folder, &["a|1"], knockout, &[]).good();
     let knocked = image(&pages_of(folder, "a|1")[0]);
     assert_eq!((knocked.width, knocked.at(0, 0, 3), knocked.at(60, 250, 3)), (200, 0, 255));
+    // Sharpened, and converted to another profile, as an image with the same pixels is.
+    let sharpen = r#","pdfOptions":{"resolution":72},"preserveCrop":false,
+        "unsharpMaskOptions":{"amount":2,"radius":1,"threshold":0},
+        "colorManagementOptions":{"colorManagement":"Convert","outputProfileHandle":"icc|adobe-rgb"}"#;
+    run(folder, &["a|1"], sharpen, &[]).good();
+    save(folder, "page.png", &png(&whole));
+    let convert = ["convert", "page.png", "page.tif", "--unsharp", "2,1,0,0", "--output-profile", "adobe-rgb"];
+    reprise(folder, &convert).good();
+    let page = pyramid(&pages_of(folder, "a|1")[1]);
+    for level in 0..2 {
+        let [ours, theirs] = [&page, &folder.join("page.tif")].map(|path| ptiff::read_level(path, level).unwrap());
+        assert_same(&theirs, &ours, format!("level {level}"));
+    }
 }
 
 #[test]
@@ -541,6 +555,8 @@ fn what_ghostscript_takes_is_bounded() {
         max_page_pixels: 1_000_000,
         child_bytes: 512 << 20,
         child_file_bytes: 1 << 20,
+        // Enough on the busiest machine: it is not what ends any of them.
+        page_time: Duration::from_secs(3600),
         ..rip::Limits::default()
     };
     let fault = |name: &str, document: &str| {
