@@ -196,10 +196,10 @@ impl Watch {
 #[cfg(unix)]
 fn limited(program: &OsStr, max_bytes: u64, max_file_bytes: Option<u64>) -> Command {
     let mut command = Command::new("/bin/sh");
-    // Where files are bounded by less already, that bound stays.
+    // Where files are bounded already, that bound stays.
     command
         .arg("-c")
-        .arg(r#"ulimit -c 0; [ -z "$2" ] || ulimit -f "$2" 2>/dev/null; ulimit -v "$1" && shift 2 && exec "$@""#)
+        .arg(r#"ulimit -c 0; [ -z "$2" ] || [ "$(ulimit -f)" != unlimited ] || ulimit -f "$2"; ulimit -v "$1" && shift 2 && exec "$@""#)
         .arg("reprise")
         .arg((max_bytes / 1024).to_string())
         .arg(max_file_bytes.map_or(String::new(), |bytes| (bytes / 512).to_string()))
