@@ -44,7 +44,12 @@ pub fn scan(document: &[u8]) -> Result<Vec<bool>> {
     let document = Document::load_mem_with_options(document, options)
         .map_err(|error| Error::malformed(Stage::Open, error.to_string()))?;
     let mut scan = Scan { document: &document, forms: HashMap::new() };
-    Ok(document.page_iter().map(|page| scan.page(page).is_cmyk()).collect())
+    let mut cmyk = Vec::new();
+    // Pages that are there; the iterator would have room made for as many as the document says it has.
+    for page in document.page_iter() {
+        cmyk.push(scan.page(page).is_cmyk());
+    }
+    Ok(cmyk)
 }
 
 /// What was found so far.
