@@ -155,7 +155,8 @@ impl Collector {
             return Err(Error::unsupported(Stage::Decode, "some coefficients are larger than 8-bit images have"));
         }
         let dc: Vec<Table> = statistics.iter().map(|statistics| Table::optimal(&statistics.categories)).collect();
-        let tables = write_tables(&quantization, &dc, &ac);
+        let huffman = (0x00..).zip(&dc).chain((0x10..).zip(ac.iter().map(|ac| &ac.table)));
+        let tables = huffman::tables_stream(&quantization, huffman);
         // A block of the first plane covers 8 rows of pixels.
         let size = Size::new(size.width, size.height.min(8 * planes[0].rows.len() as u32));
         Ok(Coefficients { size, planes, quantization, dc, ac, tables })
@@ -352,32 +353,6 @@ enum Coded<'a> {
     Mirrored(Span<'a>, u64),
     /// None.
     Beyond,
-}
-
-/// Start of image, quantisation tables, Huffman tables, end of image.
-fn write_tables(quantization: &[[u16; 64]], dc: &[Table], ac: &[Ac]) -> Vec<u8> {
-    let mut out = vec![0xff, 0xd8];
-    for (index, values) in (0..).zip(quantization) {
-        if values.iter().any(|value| *value > 255) {
-            out.extend_from_slice(&[0xff, 0xdb, 0, 131, 0x10 | index]);
-            out.extend(values.iter().flat_map(|value| value.to_be_bytes()));
-        } else {
-            out.extend_from_slice(&[0xff, 0xdb, 0, 67, index]);
-            out.extend(values.iter().map(|value| *value as u8));
-        }
-    }
-    let dc = (0x00..).zip(dc);
-    let ac = (0x10..).zip(ac.iter().map(|ac| &ac.table));
-    for (kind, table) in dc.chain(ac) {
-        let length = (2 + 1 + 16 + table.values.len()) as u16;
-        out.extend_from_slice(&[0xff, 0xc4]);
-        out.extend_from_slice(&length.to_be_bytes());
-        out.push(kind);
-        out.extend_from_slice(&table.bits);
-        out.extend_from_slice(&table.values);
-    }
-    out.extend_from_slice(&[0xff, 0xd9]);
-    out
 }
 
 #[cfg(test)]

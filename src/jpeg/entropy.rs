@@ -26,22 +26,23 @@ pub(super) struct Lookup {
     ends: [u32; 17],
     /// For each length: what is added to a code to find its symbol.
     offsets: [i32; 17],
-    symbols: [u8; 256],
     /// As written: the number of codes of each length 1 to 16, and the symbols.
-    written: ([u8; 16], Vec<u8>),
+    bits: [u8; 16],
+    symbols: Vec<u8>,
 }
 
 impl Lookup {
     /// From the body of a DHT segment: the number of codes of each length 1 to 16, and the symbols.
     pub(super) fn new(bits: &[u8; 16], values: &[u8]) -> Result<Lookup> {
-        let mut symbols = [0; 256];
-        symbols.get_mut(..values.len()).ok_or(Surprise)?.copy_from_slice(values);
+        if values.len() > 256 {
+            return Err(Surprise);
+        }
         let mut codes = Lookup {
             look: Box::new([0; 1 << LOOK]),
             ends: [0; 17],
             offsets: [0; 17],
-            symbols,
-            written: (*bits, values.to_vec()),
+            bits: *bits,
+            symbols: values.to_vec(),
         };
         let (mut code, mut first) = (0u32, 0);
         for length in 1..=16u32 {
@@ -79,7 +80,7 @@ impl Lookup {
 
     /// The same table as encoders use it.
     pub(super) fn table(&self) -> Table {
-        Table::new(self.written.0, self.written.1.clone())
+        Table::new(self.bits, self.symbols.clone())
     }
 
     /// Symbol and length of the code at the start of 32 bits.
@@ -276,6 +277,15 @@ impl Bits {
         Ok(if category == 0 { 0 } else { extend(self.take(category), category) })
     }
 
+    /// The next symbol of AC coefficients, where the table holds no value with it, and the value that its bits stand for,
+    /// 0 where there are none; the window must be filled.
+    #[inline]
+    fn symbol_and_value(&mut self, codes: &Lookup) -> Result<(u8, i32)> {
+        let symbol = self.symbol(codes)?;
+        let category = u32::from(symbol & 15);
+        Ok((symbol, if category == 0 { 0 } else { extend(self.take(category), category) }))
+    }
+
     /// Bits of `plain` that are used.
     #[inline]
     fn position(&self) -> usize {
@@ -310,17 +320,14 @@ impl Bits {
                 if self.count < 31 {
                     continue 'block;
                 }
-                let symbol = self.symbol(codes)?;
-                let category = u32::from(symbol & 15);
-                if category > 0 {
-                    k += usize::from(symbol >> 4) + 1;
-                    let value = extend(self.take(category), category) as i16;
-                    block[usize::from(PLACES[k & 127])] = value;
-                } else {
-                    match symbol {
-                        ZRL => k += 16,
-                        EOB => break 'block,
-                        _ => return Err(Surprise),
+                let (symbol, value) = self.symbol_and_value(codes)?;
+                match (value, symbol) {
+                    (0, ZRL) => k += 16,
+                    (0, EOB) => break 'block,
+                    (0, _) => return Err(Surprise),
+                    _ => {
+                        k += usize::from(symbol >> 4) + 1;
+                        block[usize::from(PLACES[k & 127])] = value as i16;
                     }
                 }
                 continue 'block;
@@ -356,20 +363,20 @@ impl Bits {
                 self.drop(entry & 0xff);
                 ((entry >> 8) as u8, i32::from((entry >> 16) as i16))
             } else {
-                let symbol = self.symbol(codes)?;
-                let category = u32::from(symbol & 15);
-                if category == 0 {
-                    let run = u32::from(symbol >> 4);
-                    if run == 15 {
-                        k += 16;
-                        continue;
-                    }
+                self.symbol_and_value(codes)?
+            };
+            let run = u32::from(symbol >> 4);
+            match (value, run) {
+                (0, 15) => {
+                    k += 16;
+                    continue;
+                }
+                (0, _) => {
                     *skip = (1 << run) - 1 + self.take(run);
                     return Ok(());
                 }
-                (symbol, extend(self.take(category), category))
-            };
-            k += usize::from(symbol >> 4);
+                _ => k += run as usize,
+            }
             if k > end {
                 return Err(Surprise);
             }

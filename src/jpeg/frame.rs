@@ -133,7 +133,7 @@ impl Frame {
             if !header.multiple_scans {
                 return Ok(());
             }
-            at = end_of_scan(data, at).ok_or(Surprise)?;
+            at = *header.scan_ends.get(self.scans.len() - 1).ok_or(Surprise)?;
         }
     }
 
@@ -219,17 +219,5 @@ impl Tables {
             _ => {}
         }
         Ok(())
-    }
-}
-
-/// Position of the first marker behind a scan's data, other than those of restarts.
-fn end_of_scan(data: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        at += data.get(at..)?.iter().position(|byte| *byte == 0xff)?;
-        match data.get(at + 1)? {
-            0x00 | 0xd0..=0xd7 => at += 2,
-            0xff => at += 1,
-            _ => return Some(at),
-        }
     }
 }

@@ -7,7 +7,7 @@ use crate::geometry::Size;
 
 /// More scans than any encoder writes; each costs a pass over all coefficients, so a small file could
 /// otherwise ask for hours of work.
-const MAX_SCANS: u32 = 500;
+const MAX_SCANS: usize = 500;
 
 const SOI: u8 = 0xd8;
 pub(super) const EOI: u8 = 0xd9;
@@ -59,6 +59,9 @@ pub struct Header {
     pub warnings: Vec<String>,
     /// Application segments: number 0–15 and the bytes that follow the length.
     segments: Vec<(u8, Range<usize>)>,
+    /// Where there is more than one scan: the position of the first marker behind the data of each, other than those of
+    /// restarts. It is missing behind a scan that is cut off.
+    pub(super) scan_ends: Vec<usize>,
 }
 
 impl Header {
@@ -128,6 +131,7 @@ impl Header {
                         multiple_scans,
                         warnings: Vec::new(),
                         segments,
+                        scan_ends: Vec::new(),
                     };
                     if multiple_scans {
                         header.check_scans(data, body)?;
@@ -197,6 +201,9 @@ impl Header {
             loop {
                 let Some((marker, after)) = next_marker(data, at) else { break 'scans };
                 at = after;
+                if self.scan_ends.len() < scans && !matches!(marker, 0xd0..=0xd7) {
+                    self.scan_ends.push(at - 2);
+                }
                 match marker {
                     0x01 | 0xd0..=0xd7 => {}
                     EOI => {
@@ -249,7 +256,7 @@ impl Header {
 /// The next marker at or after `at`, and the position behind it. Bytes before it are skipped, as libjpeg does.
 pub(super) fn next_marker(data: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
-        at += data.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+        at += memchr::memchr(0xff, data.get(at..)?)?;
         at += data[at..].iter().position(|&byte| byte != 0xff)?;
         let marker = data[at];
         at += 1;

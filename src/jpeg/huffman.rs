@@ -138,6 +138,34 @@ pub(super) struct Codes {
     pub(super) ac: Table,
 }
 
+/// A stream of tables only (B.5): quantisation tables in zigzag order, numbered from 0, and Huffman tables with their
+/// class, 0 for DC or 1 for AC, in the upper half of a byte and their number in the lower.
+pub(super) fn tables_stream<'a>(
+    quantization: &[[u16; 64]],
+    huffman: impl IntoIterator<Item = (u8, &'a Table)>,
+) -> Vec<u8> {
+    let mut out = vec![0xff, 0xd8];
+    for (index, values) in (0..).zip(quantization) {
+        if values.iter().any(|value| *value > 255) {
+            out.extend_from_slice(&[0xff, 0xdb, 0, 131, 0x10 | index]);
+            out.extend(values.iter().flat_map(|value| value.to_be_bytes()));
+        } else {
+            out.extend_from_slice(&[0xff, 0xdb, 0, 67, index]);
+            out.extend(values.iter().map(|value| *value as u8));
+        }
+    }
+    for (kind, table) in huffman {
+        let length = (2 + 1 + 16 + table.values.len()) as u16;
+        out.extend_from_slice(&[0xff, 0xc4]);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.push(kind);
+        out.extend_from_slice(&table.bits);
+        out.extend_from_slice(&table.values);
+    }
+    out.extend_from_slice(&[0xff, 0xd9]);
+    out
+}
+
 /// Code length per symbol, 0 for symbols that do not occur.
 fn code_lengths(counts: &[u64; 256]) -> [u8; 256] {
     // Symbol 256 stands for the all-ones code, which must stay free. It is the rarest, so it gets a longest code.

@@ -4,7 +4,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::coded::{Block, Zigzag};
-use super::entropy::{BlockMut, Mcus, Result, Surprise};
+use super::entropy::{Bits, BlockMut, Mcus, Result, Surprise};
 use super::frame::{Frame, Plane, Scan};
 use super::huffman::Histogram;
 
@@ -99,37 +99,39 @@ impl Chain<'_> {
     }
 }
 
-/// Calls `read` with a member's index and the place of the block for each block of a scan, and `restart` at restarts.
+/// Calls `read` with a member's index and the place of the block for each block of a scan, and with the DC value of the
+/// member's block before, which is 0 at restarts.
 fn blocks(
     file: &[u8],
     scan: &Scan,
     frame: &Frame,
-    mut read: impl FnMut(&mut Mcus, Option<usize>, usize) -> Result<()>,
+    mut read: impl FnMut(&mut Bits, usize, usize, &mut i32) -> Result<()>,
 ) -> Result<()> {
     let mut mcus = Mcus::new(scan.data, scan.restart_interval);
+    let mut predictions = [0; 4];
     if let [member] = &scan.members[..] {
         // One component alone has no MCUs of several blocks, and no blocks beyond the image.
         let plane = &frame.planes[member.plane];
         for y in 0..plane.blocks.height as usize {
             for x in 0..plane.blocks.width as usize {
                 if mcus.next(file)? {
-                    read(&mut mcus, None, 0)?;
+                    predictions = [0; 4];
                 }
-                read(&mut mcus, Some(0), y * plane.padded.width as usize + x)?;
+                read(&mut mcus.bits, 0, y * plane.padded.width as usize + x, &mut predictions[0])?;
             }
         }
     } else {
         for y in 0..frame.mcus.height as usize {
             for x in 0..frame.mcus.width as usize {
                 if mcus.next(file)? {
-                    read(&mut mcus, None, 0)?;
+                    predictions = [0; 4];
                 }
                 for (index, member) in scan.members.iter().enumerate() {
                     let plane = &frame.planes[member.plane];
                     for v in 0..plane.v {
                         for h in 0..plane.h {
                             let at = (y * plane.v + v) * plane.padded.width as usize + x * plane.h + h;
-                            read(&mut mcus, Some(index), at)?;
+                            read(&mut mcus.bits, index, at, &mut predictions[index])?;
                         }
                     }
                 }
@@ -140,21 +142,15 @@ fn blocks(
 }
 
 fn progressive_dc(file: &[u8], scan: &Scan, frame: &Frame, planes: &mut [&mut [i16]]) -> Result<()> {
-    let mut predictions = [0i32; 4];
-    blocks(file, scan, frame, |mcus, member, at| {
-        let Some(index) = member else {
-            predictions = [0; 4];
-            return Ok(());
-        };
+    blocks(file, scan, frame, |bits, index, at, prediction| {
         let member = &scan.members[index];
         let value = &mut planes[member.plane][at];
         match &member.dc {
             Some(codes) => {
-                let prediction = &mut predictions[index];
-                *prediction = prediction.wrapping_add(mcus.bits.dc_difference(codes)?);
+                *prediction = prediction.wrapping_add(bits.dc_difference(codes)?);
                 *value = (*prediction << scan.low) as i16;
             }
-            None => *value |= i16::from(mcus.bits.bit()) << scan.low,
+            None => *value |= i16::from(bits.bit()) << scan.low,
         }
         Ok(())
     })
@@ -186,20 +182,15 @@ fn progressive_ac(file: &[u8], scan: &Scan, plane: &Plane, blocks: &mut [Block],
 }
 
 fn sequential(file: &[u8], scan: &Scan, frame: &Frame, stored: &mut [Stored]) -> Result<()> {
-    let mut predictions = [0i32; 4];
-    blocks(file, scan, frame, |mcus, member, at| {
-        let Some(index) = member else {
-            predictions = [0; 4];
-            return Ok(());
-        };
+    blocks(file, scan, frame, |bits, index, at, prediction| {
         let member = &scan.members[index];
         let (Some(dc), Some(ac)) = (&member.dc, &member.ac) else { unreachable!("a sequential scan has both tables") };
         let plane = &mut stored[member.plane];
-        predictions[index] = predictions[index].wrapping_add(mcus.bits.dc_difference(dc)?);
-        plane.dc[at] = predictions[index] as i16;
+        *prediction = prediction.wrapping_add(bits.dc_difference(dc)?);
+        plane.dc[at] = *prediction as i16;
         let mut skip = 0;
         let block = BlockMut { values: &mut plane.ac[at], nonzero: &mut plane.nonzero[at] };
-        mcus.bits.ac_first(ac, block, (1, 63, 0), &mut skip)?;
+        bits.ac_first(ac, block, (1, 63, 0), &mut skip)?;
         // Only progressive scans end several blocks at once.
         if skip > 0 { Err(Surprise) } else { Ok(()) }
     })

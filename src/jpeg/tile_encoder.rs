@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::forward::{self, Quantisation};
-use super::huffman::{Codes, Table, ZIGZAG};
+use super::huffman::{self, Codes, Table, ZIGZAG};
 use crate::error::{Error, Result, Stage};
 
 /// The quantisation tables of annex K, in natural order: luminance (K.1) and chrominance (K.2).
@@ -124,7 +124,7 @@ impl TileEncoder {
         }
         let quantisation = QUANTISATION.map(|table| table.map(|value| scaled(value, quality)));
         Ok(TileEncoder {
-            tables: write_tables(&quantisation[..kind.tables()]),
+            tables: tables_stream(&quantisation[..kind.tables()]),
             quantisation: Box::new(quantisation.map(|table| Quantisation::new(&table))),
             kind,
             tile_px,
@@ -188,21 +188,13 @@ fn scaled(value: u8, quality: u8) -> u8 {
     ((u32::from(value) * percent + 50) / 100).clamp(1, 255) as u8
 }
 
-/// A stream of the quantisation tables and of as many Huffman tables of each class.
-fn write_tables(quantisation: &[[u8; 64]]) -> Vec<u8> {
-    let mut out = vec![0xff, 0xd8];
-    for (index, table) in (0..).zip(quantisation) {
-        out.extend_from_slice(&[0xff, 0xdb, 0, 2 + 1 + 64, index]);
-        out.extend(ZIGZAG.map(|position| table[usize::from(position)]));
-    }
-    for (index, codes) in (0..quantisation.len() as u8).zip(&*HUFFMAN) {
-        for (class, table) in [(0x00, &codes.dc), (0x10, &codes.ac)] {
-            let length = 2 + 1 + 16 + table.values.len() as u8;
-            out.extend_from_slice(&[0xff, 0xc4, 0, length, class | index]);
-            out.extend_from_slice(&table.bits);
-            out.extend_from_slice(&table.values);
-        }
-    }
-    out.extend_from_slice(&[0xff, 0xd9]);
-    out
+/// The stream of the quantisation tables and of as many Huffman tables of each class, in libjpeg's order.
+fn tables_stream(quantisation: &[[u8; 64]]) -> Vec<u8> {
+    let zigzag = |natural: &[u8; 64]| ZIGZAG.map(|position| natural[usize::from(position)].into());
+    let quantisation: Vec<[u16; 64]> = quantisation.iter().map(zigzag).collect();
+    let huffman = (0u8..).zip(&HUFFMAN[..quantisation.len()]);
+    huffman::tables_stream(
+        &quantisation,
+        huffman.flat_map(|(index, codes)| [(index, &codes.dc), (0x10 | index, &codes.ac)]),
+    )
 }
