@@ -30,6 +30,13 @@ pub struct Origin {
     pub library: PathBuf,
 }
 
+impl Origin {
+    /// What becomes of the asset's publish mark when its work ends so.
+    pub(super) fn publish_after(&self, outcome: TaskOutcome) -> Option<bool> {
+        if outcome == TaskOutcome::Success { self.publish } else { None }
+    }
+}
+
 /// How images are made of the parts of an original: its pages, its layers.
 #[derive(Debug)]
 pub struct PartRecipe {

@@ -11,7 +11,7 @@ use super::reprocess::Running;
 use super::{record, retry};
 use crate::catalog::{
     Asset, AssetResult, DerivingEngine, Handle, Library, LogEntry, LogType, NewRendition, Originator, RenditionFile,
-    RenditionResult, TaskOutcome, VideoSet,
+    RenditionResult, VideoSet,
 };
 use crate::decode::{self, Kind};
 use crate::encode::ptiff;
@@ -421,7 +421,7 @@ pub(super) fn result(encoded: &Encoded, order: &Order, begin: LogEntry, end: Log
         _ => AssetResult::without_change(outcome, entries),
     };
     AssetResult {
-        publish: if outcome == TaskOutcome::Success { order.origin.publish } else { None },
+        publish: order.origin.publish_after(outcome),
         renditions: encoded.done.iter().map(|done| done.result.clone()).collect(),
         video_set: encoded.set.clone(),
         unfinished: encoded.stopped,

@@ -416,7 +416,7 @@ impl Work<'_> {
 
 /// What is recorded about a document.
 pub(super) fn result(extracted: &Extracted, order: &Order, begin: LogEntry, end: LogEntry) -> AssetResult {
-    let Origin { asset, publish, .. } = &order.origin;
+    let asset = &order.origin.asset;
     let mut entries = vec![begin];
     if let Some(converted) = &extracted.merged {
         let text = format!("merged image: {converted}");
@@ -439,13 +439,11 @@ pub(super) fn result(extracted: &Extracted, order: &Order, begin: LogEntry, end:
     .write(&mut entries);
     entries.push(end);
     let own = match (&extracted.merged, &order.merged) {
-        (Some(converted), Some(merged)) => {
-            let own = record::own_result(converted, asset, merged.crop, outcome, entries);
-            AssetResult { publish: *publish, ..own }
-        }
+        (Some(converted), Some(merged)) => record::own_result(converted, asset, merged.crop, outcome, entries),
         _ => AssetResult::without_change(outcome, entries),
     };
     AssetResult {
+        publish: order.origin.publish_after(outcome),
         derived: extracted.done.iter().map(|layer| layer.image.result(&order.origin)).collect(),
         template: extracted.template.clone(),
         ..own

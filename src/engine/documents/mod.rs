@@ -12,7 +12,7 @@ use super::derived::{End, Origin, PartImage, PartRecipe};
 use super::pipeline::{self, Context, Converted, Recipe};
 use crate::catalog::{
     Asset, AssetResult, CropChange, Derivative, DerivedResult, ECatalog, ImageMap, LogEntry, LogType, NewDerivative,
-    PageWord, TaskOutcome,
+    PageWord,
 };
 use crate::decode::{self, RowSource};
 use crate::error::{Error, Result, Stage};
@@ -195,7 +195,7 @@ pub(super) fn result(ripped: &Ripped, order: &Order, begin: LogEntry, end: LogEn
     let drawn = ripped.done.iter().map(|page| page.result(&order.origin));
     let kept = ripped.kept.iter().map(|page| page.result(&order.origin));
     AssetResult {
-        publish: if outcome == TaskOutcome::Success { order.origin.publish } else { None },
+        publish: order.origin.publish_after(outcome),
         derived: drawn.chain(kept).collect(),
         ecatalog: ripped.ecatalog.clone(),
         unfinished: ripped.stopped,
