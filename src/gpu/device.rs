@@ -152,8 +152,8 @@ impl fmt::Debug for Gpu {
 ///
 /// Without a session directory, Mesa's device-selection layer makes libwayland complain on standard error each
 /// time adapters are listed. The loader reads its environment through C, and changing the environment of
-/// a running process is unsound once it has threads, so nothing is set here: `main` starts the program anew with
-/// this variable added, before it does anything else. The layer only reorders adapters, which [`Gpu::open`] does
+/// a running process is unsound once it has threads, so nothing is set here: `main` does that before anything else.
+/// The layer only reorders adapters, which [`Gpu::open`] does
 /// itself; it stays when the user steers it by `MESA_VK_DEVICE_SELECT`.
 pub fn quiet_environment() -> Option<(&'static str, &'static str)> {
     let set = |name| std::env::var_os(name).is_some();
