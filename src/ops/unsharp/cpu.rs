@@ -10,6 +10,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::Plan;
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use crate::geometry::Size;
 use crate::ops::premultiply::{Premultiply, color_back, premultiply};
 use crate::pixel::{Color, PixelFormat, Raster, Samples};
@@ -91,6 +93,10 @@ trait Tap: Copy + Sync {
     fn single(weight: u16, value: Self) -> u32;
     /// Two values under the same weight.
     fn pair(weight: u16, a: Self, b: Self) -> u32;
+    /// The first sums, where this machine has instructions for many at once; how many.
+    fn narrow_sums_in_vectors<const H: usize>(_taps: &Taps<Self, H>, _out: &mut [u16]) -> usize {
+        0
+    }
 }
 
 impl Tap for u8 {
@@ -102,6 +108,10 @@ impl Tap for u8 {
     fn pair(weight: u16, a: u8, b: u8) -> u32 {
         u32::from(weight) * u32::from(u16::from(a) + u16::from(b))
     }
+    #[cfg(target_arch = "x86_64")]
+    fn narrow_sums_in_vectors<const H: usize>(taps: &Taps<u8, H>, out: &mut [u16]) -> usize {
+        if avx2::available() { avx2::bytes(taps, out) } else { 0 }
+    }
 }
 
 impl Tap for u16 {
@@ -111,6 +121,10 @@ impl Tap for u16 {
     }
     fn pair(weight: u16, a: u16, b: u16) -> u32 {
         u32::from(weight) * u32::from(a) + u32::from(weight) * u32::from(b)
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn narrow_sums_in_vectors<const H: usize>(taps: &Taps<u16, H>, out: &mut [u16]) -> usize {
+        if avx2::available() { avx2::words(taps, out) } else { 0 }
     }
 }
 
@@ -209,20 +223,33 @@ fn rounded<T: Tap>(sum: u32) -> u16 {
     ((sum + (1 << (T::SHIFT - 1))) >> T::SHIFT) as u16
 }
 
+/// The taps of a narrow kernel, each as long as the output, and their weights.
+pub(super) struct Taps<'a, T, const H: usize> {
+    pub center: &'a [T],
+    /// The nearest first.
+    pub before: [&'a [T]; H],
+    pub after: [&'a [T]; H],
+    pub center_weight: u16,
+    pub weights: [u16; H],
+}
+
 /// A halo of `H`, known to the compiler: all taps of one sample at once.
-#[multiversion(targets("x86_64+avx2"))]
 fn narrow_sums<'a, T: Tap + 'a, const H: usize>(weights: &[u16], tap: impl Fn(usize) -> &'a [T], out: &mut [u16]) {
     let len = out.len();
-    let center = &tap(H)[..len];
-    let before: [&[T]; H] = std::array::from_fn(|k| &tap(H - 1 - k)[..len]);
-    let after: [&[T]; H] = std::array::from_fn(|k| &tap(H + 1 + k)[..len]);
-    let (center_weight, weights): (u16, [u16; H]) = (weights[0], std::array::from_fn(|k| weights[k + 1]));
-    for x in 0..len {
-        let mut sum = T::single(center_weight, center[x]);
+    let taps: Taps<T, H> = Taps {
+        center: &tap(H)[..len],
+        before: std::array::from_fn(|k| &tap(H - 1 - k)[..len]),
+        after: std::array::from_fn(|k| &tap(H + 1 + k)[..len]),
+        center_weight: weights[0],
+        weights: std::array::from_fn(|k| weights[k + 1]),
+    };
+    let done = T::narrow_sums_in_vectors(&taps, out);
+    for (x, out) in out.iter_mut().enumerate().skip(done) {
+        let mut sum = T::single(taps.center_weight, taps.center[x]);
         for k in 0..H {
-            sum += T::pair(weights[k], before[k][x], after[k][x]);
+            sum += T::pair(taps.weights[k], taps.before[k][x], taps.after[k][x]);
         }
-        out[x] = rounded::<T>(sum);
+        *out = rounded::<T>(sum);
     }
 }
 

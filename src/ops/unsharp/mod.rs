@@ -27,6 +27,8 @@
 //!
 //! Halo: ⌈3σ⌉ on each side. Never applied to the full-resolution level.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub mod cpu;
 pub mod gpu;
 
