@@ -40,7 +40,7 @@ fn levels() -> Vec<Raster> {
     SIZE.levels(256).map(level).collect()
 }
 
-fn write(path: &Path, levels: &[Raster], compression: Compression) {
+fn write(path: &Path, levels: &[Raster], compression: Compression, pool: &rayon::ThreadPool) {
     let pyramid = Pyramid {
         format: RGB,
         levels: levels.iter().map(Raster::size).collect(),
@@ -49,10 +49,16 @@ fn write(path: &Path, levels: &[Raster], compression: Compression) {
     };
     let options = Options { compression, ..Options::default() };
     let mut writer = Writer::create(path, pyramid, &options, u64::MAX).expect("a writer");
-    for (index, level) in levels.iter().enumerate() {
-        writer.write_rows(index, level).expect("rows");
-    }
-    black_box(writer.finish().expect("a file"));
+    pool.install(|| {
+        for (index, level) in levels.iter().enumerate() {
+            writer.write_rows(index, level).expect("rows");
+        }
+    });
+    black_box(writer.finish(pool).expect("a file"));
+}
+
+fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")
 }
 
 fn bench_write(bencher: Bencher, compression: Compression, threads: usize) {
@@ -60,8 +66,8 @@ fn bench_write(bencher: Bencher, compression: Compression, threads: usize) {
     let path = folder.path().join("a.tif");
     let levels = levels();
     let pixels: u64 = levels.iter().map(|level| level.size().pixels()).sum();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-    bencher.counter(ItemsCount::new(pixels)).bench_local(|| pool.install(|| write(&path, &levels, compression)));
+    let pool = pool(threads);
+    bencher.counter(ItemsCount::new(pixels)).bench_local(|| write(&path, &levels, compression, &pool));
 }
 
 #[divan::bench(args = COMPRESSIONS, sample_count = 5)]
@@ -78,6 +84,6 @@ fn write_all_threads(bencher: Bencher, compression: Compression) {
 fn read_all_threads(bencher: Bencher, compression: Compression) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.tif");
-    write(&path, &levels(), compression);
+    write(&path, &levels(), compression, &pool(0));
     bencher.counter(ItemsCount::new(SIZE.pixels())).bench_local(|| read_level(&path, 0).expect("a level"));
 }

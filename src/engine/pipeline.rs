@@ -358,7 +358,7 @@ fn attempt(
         carry(&coefficients, rect, recipe.output.tile, context, &mut writer)?;
     }
     stamp.check(path)?;
-    let written = context.pool.install(|| writer.finish())?;
+    let written = writer.finish(&context.pool)?;
     Ok(Attempt::Done(Box::new(Converted {
         kind: info.kind,
         original,
@@ -431,7 +431,7 @@ fn write_mask(
     let mut writer = ptiff::Writer::create(path, target, &options, band.spill_bytes)?;
     let work = Work { color: None, pyramid: plan.into(), band: &band, skip_full: false };
     stream(&mut *source, Rect::of(size), work, context, compute, &mut writer)?;
-    context.pool.install(|| writer.finish())
+    writer.finish(&context.pool)
 }
 
 /// The rectangle that a crop keeps of the upright original.
@@ -510,8 +510,8 @@ fn on_block_grid(source: &dyn RowSource, rect: Rect) -> bool {
 /// Rows worked on at once where full resolution is carried over.
 const CARRIED_BAND_ROWS: u32 = 64;
 
-/// Tiles that are cut before the first of them is stored.
-const TILES_AT_ONCE: usize = 256;
+/// Tiles that are cut before the first of them is stored: enough to keep many threads busy.
+const TILES_AT_ONCE: usize = 64;
 
 /// Hands the source's own JPEG coefficients to `writer` as full-resolution tiles.
 fn carry(

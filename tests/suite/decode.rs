@@ -16,7 +16,7 @@ use reprise::pixel::{Color, Depth, PixelFormat, Raster, Samples};
 use reprise::{Error, ErrorKind};
 
 use crate::hostile_files::{damaged, header_bombs, png_chunk, twenty_broken_files};
-use crate::support::{Random, noise, scene};
+use crate::support::{Random, noise, pool, scene};
 use crate::tiff_maker::{TiffMaker, Values};
 
 fn data_folder() -> PathBuf {
@@ -506,7 +506,7 @@ fn write_pyramid(path: &Path, format: PixelFormat, metadata: &Metadata, options:
     for (level, image) in images.iter().enumerate() {
         writer.write_rows(level, image).unwrap();
     }
-    writer.finish().unwrap();
+    writer.finish(&pool(1)).unwrap();
     images.into_iter().next().unwrap()
 }
 

@@ -14,7 +14,7 @@ use reprise::ops::unsharp::{self, Unsharp};
 use reprise::pixel::{Color, Depth, PixelFormat, Raster};
 
 use crate::reference::{self, Planes};
-use crate::support::{Random, SIZES, assert_same, drawn_box, flat, from_fn, levels_of, noise, scene, set};
+use crate::support::{Random, SIZES, assert_same, drawn_box, flat, from_fn, levels_of, noise, pool, scene, set};
 use crate::tolerances;
 
 const FILTERS: [Filter; 3] = [Filter::Lanczos, Filter::Box, Filter::BicubicSharper];
@@ -419,8 +419,7 @@ fn thread_count_changes_nothing() {
     let plan = pyramid_plan(RGBA_U8, image.size(), 16, Some(unsharp(1.0, 1.0, 2, false)));
     let crop = crop_detect::Plan::new(Background::Transparent { tolerance: 0.2 }, &image).expect("there is alpha");
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| {
+        pool(threads).install(|| {
             let turned = orient(&image, Orientation::Rotate90);
             let bounds = crop_detect::cpu::bounds(&crop, &image);
             (pyramid_of(&plan, &image, 64), turned, bounds, crop_detect::cpu::match_mask(&crop, &image))

@@ -17,7 +17,7 @@ use reprise::{ErrorKind, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Random, assert_same, coefficients_of, psnr, scene};
+use crate::support::{Random, assert_same, coefficients_of, pool, psnr, scene};
 
 const LOSSLESS: [Compression; 4] = [Compression::None, Compression::Lzw, Compression::Deflate, Compression::Zstd];
 const LAYOUTS: [Layout; 2] = [Layout::Pages, Layout::SubIfd];
@@ -61,6 +61,10 @@ impl Case {
     }
 
     fn write_levels(&self, path: &Path, levels: &[Raster]) -> Written {
+        self.write_in(&pool(2), path, levels)
+    }
+
+    fn write_in(&self, pool: &rayon::ThreadPool, path: &Path, levels: &[Raster]) -> Written {
         let mut writer = self.writer(path).expect("the writer is made");
         // All levels a band at a time, as the engine's levels arrive.
         let mut start = 0;
@@ -68,12 +72,13 @@ impl Case {
             for (index, level) in levels.iter().enumerate() {
                 let end = level.height.min(start + self.band);
                 if start < end {
-                    writer.write_rows(index, &rows(level, start..end)).expect("the rows are taken");
+                    let rows = rows(level, start..end);
+                    pool.install(|| writer.write_rows(index, &rows)).expect("the rows are taken");
                 }
             }
             start += self.band;
         }
-        writer.finish().expect("the file is written")
+        writer.finish(pool).expect("the file is written")
     }
 
     fn write(&self, path: &Path) -> Written {
@@ -285,7 +290,7 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
         for (index, level) in levels.iter().enumerate().skip(1) {
             writer.write_rows(index, level).expect("the rows are taken");
         }
-        writer.finish().expect("the file is written");
+        writer.finish(&pool(1)).expect("the file is written");
         assert_eq!(validate(&path, true).expect("the file can be read").findings, [], "{kind:?}");
 
         let top = read_level(&path, 0).expect("a good level");
@@ -318,14 +323,13 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
 fn bytes_depend_on_pixels_and_options_only() {
     let folder = folder();
     let path = folder.path().join("a.tif");
-    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
     let (one, eight) = (pool(1), pool(8));
     for compression in LOSSLESS.into_iter().chain([Compression::Jpeg]) {
         let mut case = Case::new(RGB, Size::new(500, 270), compression);
         case.metadata = metadata();
         let mut bytes = |pool: &rayon::ThreadPool, band, spill_bytes| {
             (case.band, case.spill_bytes) = (band, spill_bytes);
-            pool.install(|| case.write(&path));
+            case.write_in(pool, &path, &case.levels());
             std::fs::read(&path).expect("the file")
         };
         let first = bytes(&one, 270, u64::MAX);
@@ -360,7 +364,7 @@ fn an_unfinished_file_changes_nothing() {
 
     let mut writer = case.writer(&path).expect("the writer is made");
     writer.write_rows(0, &levels[0]).expect("the rows are taken");
-    let error = writer.finish().expect_err("rows of the lower levels are missing");
+    let error = writer.finish(&pool(1)).expect_err("rows of the lower levels are missing");
     assert_eq!(error.kind, ErrorKind::Misuse);
     assert!(error.to_string().contains("a.tif") && error.to_string().contains("level 1"), "{error}");
     assert_eq!(names(&folder), ["a.tif"]);
@@ -401,7 +405,7 @@ fn a_target_that_cannot_be_written_is_named() {
     std::fs::create_dir(&taken).expect("a folder");
     let mut writer = case.writer(&taken).expect("the writer is made");
     writer.write_rows(0, &case.levels()[0]).expect("the rows are taken");
-    let error = writer.finish().expect_err("a folder is in the way");
+    let error = writer.finish(&pool(1)).expect_err("a folder is in the way");
     assert_eq!(error.kind, ErrorKind::Io);
     assert!(error.to_string().contains("taken.tif"), "{error}");
     assert_eq!(names(&folder), ["taken.tif"]);
@@ -436,7 +440,7 @@ fn write_into_too_little_room() {
             .iter()
             .enumerate()
             .try_for_each(|(index, level)| writer.write_rows(index, level))
-            .and_then(|()| writer.finish());
+            .and_then(|()| writer.finish(&pool(1)));
         let error = written.expect_err("there is no room for the file");
         assert_eq!(error.kind, ErrorKind::Io);
         assert!(error.to_string().contains("a.tif"), "{error}");

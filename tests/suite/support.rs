@@ -270,6 +270,10 @@ pub fn ssim(a: &Raster, b: &Raster) -> f64 {
     sum / windows
 }
 
+pub fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")
+}
+
 /// All coefficients of a JPEG, of which every row is read.
 pub fn coefficients_of(data: Vec<u8>, limits: &Limits) -> reprise::Result<Coefficients> {
     let mut decoder = Decoder::new(data, limits)?;

@@ -66,10 +66,11 @@ fn every_tile_and_every_step_is_in_the_trace() {
     assert_eq!(total_bytes(&spans, "write file"), written);
 
     assert!(spans.iter().all(|span| span.dur >= 0.0 && threads.contains_key(&span.tid)));
-    // Decoding has a thread of its own, so that the pool can work meanwhile.
+    // Decoding and waiting for the disk have a thread of their own, so that the pool can work meanwhile.
     for span in &spans {
         let in_pool = threads[&span.tid].starts_with("compute-");
-        let outside = ["open", "wait for memory", "decode scans", "decode", "wait for room"];
+        let waits = ["wait for memory", "wait for room", "write file", "flush file", "rename file"];
+        let outside = [&["open", "decode scans", "decode"][..], &waits].concat();
         assert_eq!(in_pool, !outside.contains(&&*span.name), "{span:?}");
     }
     let (carried, _) = record(dir.path(), &["--backend", "cpu"]);

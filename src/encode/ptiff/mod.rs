@@ -12,6 +12,7 @@ use crate::error::{Error, Result, Stage};
 use crate::geometry::Size;
 use crate::pixel::{Color, Depth, PixelFormat};
 
+mod ahead;
 mod compress;
 mod layout;
 mod reader;

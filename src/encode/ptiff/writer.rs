@@ -10,18 +10,21 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{IoSlice, Read, Seek, SeekFrom, Write};
+use std::io::{IoSlice, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
+use super::ahead;
 use super::compress::{Compressors, Encoded, TileShape};
 use super::layout::{self, Contents, JpegLevel, LevelContents, Plan};
 use super::{Compression, Options, Pyramid, Written, reader, resolve};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
 use crate::pixel::{Color, Raster};
+use crate::read_at::{RangeReader, ReadAt};
 use crate::trace;
 
 /// Full-resolution tiles that arrive compressed: the coefficients of a JPEG source, cut into tiles but not decoded.
@@ -90,8 +93,12 @@ impl Level {
     }
 }
 
-/// Tiles that are written in one call.
-const BATCH: usize = 256;
+/// Pieces that are written in one call; systems take about a thousand.
+const BATCH: usize = 64;
+/// Sizes of the chunks of memory that small and large images get for their tiles, in bytes.
+const CHUNKS: [usize; 2] = [256 << 10, 4 << 20];
+/// Spilled tiles are read together until they are as many bytes.
+const READ_BYTES: u64 = 2 << 20;
 
 /// How files are called that are not whole yet.
 const TEMPORARY_PREFIX: &str = ".reprise-";
@@ -156,8 +163,14 @@ impl Writer {
                 }
             })
             .collect();
-        let store =
-            Store { memory_bytes: 0, limit_bytes: spill_bytes, spill, spilled_bytes: 0, target: path.to_path_buf() };
+        let store = Store {
+            chunks: Vec::new(),
+            memory_bytes: 0,
+            limit_bytes: spill_bytes,
+            spill: Arc::new(spill),
+            spilled_bytes: 0,
+            target: path.to_path_buf(),
+        };
         Ok(Writer {
             folder,
             pyramid,
@@ -236,17 +249,18 @@ impl Writer {
         result.map_err(|e| e.of(self.shared.path.display().to_string()))
     }
 
-    /// Writes the file, checks it and puts it in its place.
+    /// Writes the file, checks it and puts it in its place. Hashing and checking are work for `pool`; what waits for the
+    /// disk does so on the calling thread, which should be none of the pool's.
     ///
     /// # Errors
     /// `Misuse` when rows are missing, `Io` when the disk is full or refuses, `Malformed` when the file read back is
     /// not what was written.
-    pub fn finish(self) -> Result<Written> {
+    pub fn finish(self, pool: &rayon::ThreadPool) -> Result<Written> {
         let subject = self.shared.path.display().to_string();
-        self.write_file().map_err(|e| e.of(subject))
+        self.write_file(pool).map_err(|e| e.of(subject))
     }
 
-    fn write_file(self) -> Result<Written> {
+    fn write_file(self, pool: &rayon::ThreadPool) -> Result<Written> {
         for (index, level) in self.levels.iter().enumerate() {
             if level.tiles.len() != level.tile_count() {
                 let message = format!(
@@ -258,26 +272,24 @@ impl Writer {
             }
         }
         let plan = self.plan();
+        let store = lock(&self.shared.store);
+        let pieces = &self.pieces(&plan, &store);
         let io = |e| write_error(&self.shared.path, e);
         let temporary = self.temporary_file().map_err(io)?;
-        let write = || {
-            let _span = trace::span("write file").bytes(plan.bytes);
-            self.write_to(temporary.as_file(), &plan)
-        };
-        let (written, hash) = rayon::join(write, || self.hash(&plan));
-        written.map_err(io)?;
-        let hash = hash.map_err(io)?;
-        // What was written is looked at while it is on its way to the disk.
-        let flush = || {
+        let (mut hash, mut verified) = (Ok(blake3::Hash::from([0; 32])), Ok(()));
+        let written = pool.in_place_scope(|scope| {
+            scope.spawn(|_| hash = hash_of(pieces));
+            {
+                let _span = trace::span("write file").bytes(plan.bytes);
+                write_to(temporary.as_file(), pieces)?;
+            }
+            // What was written is looked at while it is on its way to the disk.
+            scope.spawn(|_| verified = self.verify(temporary.path(), plan.bytes));
             let _span = trace::span("flush file").bytes(plan.bytes);
             temporary.as_file().sync_all()
-        };
-        let verify = || {
-            let _span = trace::span("verify file");
-            self.verify(temporary.path(), plan.bytes)
-        };
-        let (flushed, verified) = rayon::join(flush, verify);
-        flushed.map_err(io)?;
+        });
+        written.map_err(io)?;
+        let hash = hash.map_err(io)?;
         verified?;
         let _span = trace::span("rename file");
         temporary.persist(&self.shared.path).map_err(|e| io(e.error))?;
@@ -303,48 +315,26 @@ impl Writer {
         })
     }
 
-    /// All tiles in the order of the file.
-    fn tiles(&self) -> impl Iterator<Item = &Tile> {
-        self.levels.iter().rev().flat_map(|level| &level.tiles)
-    }
-
-    fn write_to(&self, mut file: &File, plan: &Plan) -> std::io::Result<()> {
-        let mut batch = vec![IoSlice::new(&plan.head)];
-        let mut buffer = Vec::new();
-        for tile in self.tiles() {
-            match &tile.place {
-                Place::Memory(stream) => {
-                    batch.push(IoSlice::new(stream));
-                    if batch.len() == BATCH {
-                        write_all(file, &mut batch)?;
-                    }
+    /// Everything in the order of the file.
+    fn pieces<'a>(&self, plan: &'a Plan, store: &'a Store) -> Vec<Piece<'a>> {
+        let mut pieces = vec![Piece::Memory(&plan.head)];
+        for Tile { bytes, place, .. } in self.levels.iter().rev().flat_map(|level| &level.tiles) {
+            match (place, pieces.last_mut()) {
+                (Place::Memory { chunk, start }, _) => {
+                    pieces.push(Piece::Memory(&store.chunks[*chunk][*start..][..*bytes as usize]));
                 }
-                Place::Spilled(offset) => {
-                    write_all(file, &mut batch)?;
-                    lock(&self.shared.store).read(*offset, tile.bytes, &mut buffer)?;
-                    file.write_all(&buffer)?;
+                // Tiles that were spilled one behind the other are read at once.
+                (Place::Spilled(offset), Some(Piece::Spilled(_, range)))
+                    if range.end == *offset && range.end - range.start < READ_BYTES =>
+                {
+                    range.end += u64::from(*bytes);
+                }
+                (Place::Spilled(offset), _) => {
+                    pieces.push(Piece::Spilled(&store.spill, *offset..offset + u64::from(*bytes)));
                 }
             }
         }
-        write_all(file, &mut batch)
-    }
-
-    /// The hash of all that is written.
-    fn hash(&self, plan: &Plan) -> std::io::Result<blake3::Hash> {
-        let _span = trace::span("hash file").bytes(plan.bytes);
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&plan.head);
-        let mut buffer = Vec::new();
-        for tile in self.tiles() {
-            match &tile.place {
-                Place::Memory(stream) => hasher.update(stream),
-                Place::Spilled(offset) => {
-                    lock(&self.shared.store).read(*offset, tile.bytes, &mut buffer)?;
-                    hasher.update(&buffer)
-                }
-            };
-        }
-        Ok(hasher.finalize())
+        pieces
     }
 
     /// A new file in the target's folder, with the permissions of the file that it will replace or else the usual
@@ -361,6 +351,7 @@ impl Writer {
     /// wrong anywhere before it shows. Decompressing every tile would cost as much as a reader's first view of the
     /// whole file; `validate` does that when asked.
     fn verify(&self, file: &Path, bytes: u64) -> Result<()> {
+        let _span = trace::span("verify file");
         let written = reader::Opened::open(file)?;
         let description = written.description()?;
         let wrong = |what: String| Err(Error::malformed(Stage::Verify, format!("{what}; the old file was kept")));
@@ -386,6 +377,49 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn write_to(mut file: &File, pieces: &[Piece]) -> std::io::Result<()> {
+    let (mut batch, mut buffer) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        match piece {
+            Piece::Memory(bytes) => {
+                batch.push(IoSlice::new(bytes));
+                if batch.len() == BATCH {
+                    write_all(file, &mut batch)?;
+                    ahead::start_flush(file);
+                }
+            }
+            Piece::Spilled(spill, range) => {
+                write_all(file, &mut batch)?;
+                file.write_all(read(spill, range, &mut buffer)?)?;
+                ahead::start_flush(file);
+            }
+        }
+    }
+    write_all(file, &mut batch)
+}
+
+/// The hash of all that is written.
+fn hash_of(pieces: &[Piece]) -> std::io::Result<blake3::Hash> {
+    let _span = trace::span("hash file");
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Memory(bytes) => hasher.update(bytes),
+            Piece::Spilled(spill, range) => hasher.update(read(spill, range, &mut buffer)?),
+        };
+    }
+    Ok(hasher.finalize())
+}
+
+/// These bytes of a file, by way of `buffer`.
+fn read<'a>(file: &Arc<File>, range: &Range<u64>, buffer: &'a mut Vec<u8>) -> std::io::Result<&'a [u8]> {
+    let bytes = range.end - range.start;
+    buffer.resize(bytes as usize, 0);
+    RangeReader::new(Arc::clone(file) as Arc<dyn ReadAt>, range.start, bytes).read_exact(buffer)?;
+    Ok(buffer)
 }
 
 /// Writes all of the slices, and takes them out.
@@ -503,16 +537,26 @@ struct Tile {
 }
 
 enum Place {
-    Memory(Box<[u8]>),
+    /// Offset in a chunk.
+    Memory { chunk: usize, start: usize },
     /// Offset in the spill file.
     Spilled(u64),
 }
 
+/// Bytes that stand in one place until the file is written.
+enum Piece<'a> {
+    Memory(&'a [u8]),
+    /// Of the spill file.
+    Spilled(&'a Arc<File>, Range<u64>),
+}
+
 /// Holds compressed tiles: in memory up to a bound, in an anonymous file beyond it.
 struct Store {
+    /// Tiles one behind the other. Fewer allocations than tiles, and large ones where there are many.
+    chunks: Vec<Vec<u8>>,
     memory_bytes: u64,
     limit_bytes: u64,
-    spill: File,
+    spill: Arc<File>,
     spilled_bytes: u64,
     /// The target, for messages.
     target: PathBuf,
@@ -525,9 +569,9 @@ impl Store {
                 .map_err(|_| Error::limit(Stage::Encode, "a tile of more than 4 GiB; use smaller tiles"))?;
             let place = if self.memory_bytes + u64::from(bytes) <= self.limit_bytes {
                 self.memory_bytes += u64::from(bytes);
-                Place::Memory(stream)
+                self.remember(&stream)
             } else {
-                self.spill.write_all(&stream).map_err(|e| write_error(&self.target, e))?;
+                (&*self.spill).write_all(&stream).map_err(|e| write_error(&self.target, e))?;
                 let offset = self.spilled_bytes;
                 self.spilled_bytes += u64::from(bytes);
                 Place::Spilled(offset)
@@ -537,12 +581,15 @@ impl Store {
         Ok(())
     }
 
-    /// Fills `buffer` with a spilled tile.
-    fn read(&self, offset: u64, bytes: u32, buffer: &mut Vec<u8>) -> std::io::Result<()> {
-        let mut spill = &self.spill;
-        spill.seek(SeekFrom::Start(offset))?;
-        buffer.resize(bytes as usize, 0);
-        spill.read_exact(buffer)
+    fn remember(&mut self, stream: &[u8]) -> Place {
+        if self.chunks.last().is_none_or(|chunk| chunk.capacity() - chunk.len() < stream.len()) {
+            let size = if self.limit_bytes < CHUNKS[1] as u64 { CHUNKS[0] } else { CHUNKS[1] };
+            self.chunks.push(Vec::with_capacity(size.max(stream.len())));
+        }
+        let chunk = self.chunks.len() - 1;
+        let start = self.chunks[chunk].len();
+        self.chunks[chunk].extend_from_slice(stream);
+        Place::Memory { chunk, start }
     }
 }
 
@@ -567,7 +614,7 @@ mod tests {
             }
             let plan = writer.plan();
             let path = folder.path().join("written.tif");
-            writer.write_to(&File::create(&path).unwrap(), &plan).unwrap();
+            write_to(&File::create(&path).unwrap(), &writer.pieces(&plan, &lock(&writer.shared.store))).unwrap();
             writer.verify(&path, plan.bytes).unwrap();
 
             let good = std::fs::read(&path).unwrap();
