@@ -190,19 +190,24 @@ pub fn is_no_original(path: &Path, error: &Error) -> bool {
     error.kind == ErrorKind::Unsupported && !NAMES.contains(&extension.as_str())
 }
 
-/// Files in a folder and below it, hidden ones left out, in the order of their names.
+/// Files in a folder and below it, hidden ones left out, in the order of their names. Links are followed, but for those
+/// to a folder around them. What cannot be read is among the files, so that it is an error of its own.
+///
+/// # Errors
+/// `Io` when the folder itself cannot be read.
 pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
     let mut files = Vec::new();
-    for entry in
-        WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(|e| e.depth() == 0 || !hidden(e.file_name()))
-    {
-        let entry = entry.map_err(|e| {
-            let path = e.path().unwrap_or(folder).to_path_buf();
-            Error::io(Stage::Open, path, e.into())
-        })?;
-        if entry.file_type().is_file() {
-            files.push(entry.into_path());
+    for entry in entries.filter_entry(|e| e.depth() == 0 || !hidden(e.file_name())) {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            Ok(_) => {}
+            Err(error) if error.loop_ancestor().is_some() => {}
+            Err(error) => match error.path() {
+                Some(path) if error.depth() > 0 => files.push(path.to_path_buf()),
+                _ => return Err(Error::io(Stage::Open, folder, error.into())),
+            },
         }
     }
     Ok(files)
@@ -230,6 +235,24 @@ mod tests {
             .map(|p| p.output.strip_prefix(&out).unwrap().to_str().unwrap().to_owned())
             .collect();
         assert_eq!(outputs, ["a.jpg.tif", "a.png.tif", "sub/b.tif"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_once_and_broken_ones_are_kept_to_be_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        touch(&dir.path().join("elsewhere/b.jpg"));
+        touch(&dir.path().join("in/a.jpg"));
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, dir.path().join("in").join(name)).unwrap();
+        link("../elsewhere/b.jpg", "file.jpg");
+        link("../elsewhere", "folder");
+        link(".", "loop");
+        link("/nowhere", "nothing.jpg");
+        let files = files_below(&dir.path().join("in")).unwrap();
+        let names: Vec<_> =
+            files.iter().map(|file| file.strip_prefix(dir.path().join("in")).unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["a.jpg", "file.jpg", "folder/b.jpg", "nothing.jpg"]);
+        assert!(files_below(&dir.path().join("missing")).is_err());
     }
 
     #[test]
