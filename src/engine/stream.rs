@@ -258,13 +258,11 @@ impl Band {
         let spill_bytes = (pixels_bytes / 2 + (1 << 16)).min(share / 8);
         // A strip of tiles per level, raw and once more while it is compressed: the levels together hold twice the first.
         let strips = 4 * u64::from(tile.min(full.pixels().min(1 << 20) as u32)) * row_bytes;
-        let bytes = |rows: u32| {
-            BANDS_HELD * u64::from(rows) * row_bytes + pyramid::working_bytes(plan, rows) + strips + spill_bytes
-        };
+        let flowing = |rows: u32| BANDS_HELD * u64::from(rows) * row_bytes + pyramid::working_bytes(plan, rows);
         let mut rows = tile.min(full.height);
-        while rows > 16 && bytes(rows) > share / 2 {
+        while rows > 16 && flowing(rows) > share / 4 {
             rows /= 2;
         }
-        Band { rows, bytes: bytes(rows), spill_bytes, device_bytes: share }
+        Band { rows, bytes: flowing(rows) + strips + spill_bytes, spill_bytes, device_bytes: share }
     }
 }
