@@ -1,7 +1,7 @@
 //! Positioned reads, so that several streams can read one file without a shared cursor.
 
 use std::fs::File;
-use std::io::{Read, Result};
+use std::io::{ErrorKind, Read, Result};
 use std::sync::Arc;
 
 /// Bytes that can be read at any place: a file, or memory.
@@ -11,6 +11,25 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// Those of the operating system.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when there are fewer bytes; those of the operating system.
+    fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, offset) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    buffer = &mut buffer[read..];
+                    offset += read as u64;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
 
     /// How many bytes there are.
     ///

@@ -527,16 +527,16 @@ fn carry(
     let count = across as usize * down as usize;
     for first in (0..count).step_by(TILES_AT_ONCE) {
         let tiles: Vec<Result<Vec<u8>>> = context.pool.install(|| {
-            let cut = |tile| {
+            let cut = |stream: &mut Vec<u8>, tile| {
                 let _span = trace::span("cut tile");
                 let (column, row) = ((tile % across as usize) as u32, (tile / across as usize) as u32);
-                let mut stream = Vec::new();
-                coefficients.cut_tile(rect, column, row, tile_px, &mut stream).map(|()| stream)
+                stream.clear();
+                coefficients.cut_tile(rect, column, row, tile_px, stream).map(|()| stream.to_vec())
             };
-            (first..count.min(first + TILES_AT_ONCE)).into_par_iter().map(cut).collect()
+            (first..count.min(first + TILES_AT_ONCE)).into_par_iter().map_init(Vec::new, cut).collect()
         });
         for (tile, stream) in (first..).zip(tiles) {
-            writer.write_carried_tile(tile, stream?)?;
+            writer.write_carried_tile(tile, &stream?)?;
         }
     }
     Ok(())

@@ -285,7 +285,7 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
             let mut tile = Vec::new();
             let (column, row) = (index % across, index / across);
             coefficients.cut_tile(Rect::of(size), column, row, case.options.tile, &mut tile).expect("a tile");
-            writer.write_carried_tile(index as usize, tile.clone()).expect("the tile is taken");
+            writer.write_carried_tile(index as usize, &tile).expect("the tile is taken");
         }
         for (index, level) in levels.iter().enumerate().skip(1) {
             writer.write_rows(index, level).expect("the rows are taken");
@@ -463,7 +463,7 @@ fn misuse_is_refused() {
     misuse(writer().write_rows(0, &rows(RGBA, 100, 1)), "another format");
     misuse(writer().write_rows(3, &rows(RGB, 100, 1)), "no such level");
     misuse(writer().write_rows(0, &rows(RGB, 100, 51)), "more rows than there are");
-    misuse(writer().write_carried_tile(0, Vec::new()), "nothing is carried");
+    misuse(writer().write_carried_tile(0, &[]), "nothing is carried");
     let carried = ptiff::Carried { tables: Vec::new(), subsampling: Some((1, 1)) };
     misuse(writer().carry_level0(carried), "not a JPEG pyramid");
     let uneven = Pyramid {

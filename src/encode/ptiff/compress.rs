@@ -3,8 +3,9 @@
 //! Predictor 2 (TIFF 6.0, section 14) stores each sample as its difference, modulo 2^bits, from the same sample of the
 //! pixel to the left; the first pixel of a row is stored as it is. 16-bit samples are little-endian in the file.
 
+use std::mem;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 use weezl::BitOrder;
@@ -75,7 +76,7 @@ impl Wrapping for u16 {
 /// A compressed tile.
 #[derive(Debug)]
 pub struct Encoded {
-    pub stream: Box<[u8]>,
+    pub stream: Vec<u8>,
     /// CRC-32 of what was compressed, as stored (after the predictor); `None` when the compression is lossy.
     pub checksum: Option<u32>,
 }
@@ -87,6 +88,8 @@ pub struct Compressors {
     options: Options,
     /// Those not in use; never more than threads have worked at once.
     idle: Mutex<Vec<Compressor>>,
+    /// Buffers of streams that are stored; never more than a row has tiles.
+    spare: Mutex<Vec<Vec<u8>>>,
     jpeg: Option<JpegLevel>,
 }
 
@@ -98,7 +101,8 @@ impl Compressors {
     pub fn new(compression: Compression, shape: TileShape, options: &Options) -> Result<Self> {
         let first = Compressor::new(compression, shape, options)?;
         let jpeg = first.jpeg();
-        Ok(Compressors { compression, shape, options: options.clone(), idle: Mutex::new(vec![first]), jpeg })
+        let idle = Mutex::new(vec![first]);
+        Ok(Compressors { compression, shape, options: options.clone(), idle, spare: Mutex::default(), jpeg })
     }
 
     /// What the streams of a level share; present exactly with JPEG.
@@ -114,19 +118,30 @@ impl Compressors {
         (0..raster.width.div_ceil(self.shape.side))
             .into_par_iter()
             .map(|column| {
-                let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let idle = lock(&self.idle).pop();
                 let mut compressor = match idle {
                     Some(compressor) => compressor,
                     None => Compressor::new(self.compression, self.shape, &self.options)?,
                 };
                 let span = trace::span("compress tile");
+                compressor.stream = lock(&self.spare).pop().unwrap_or_default();
                 let encoded = compressor.encode(raster, rows.clone(), column * self.shape.side);
                 drop(span);
-                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
+                lock(&self.idle).push(compressor);
                 encoded
             })
             .collect()
     }
+
+    /// Takes back the buffers of streams that are stored.
+    pub fn recycle(&self, encoded: Vec<Encoded>) {
+        lock(&self.spare).extend(encoded.into_iter().map(|encoded| encoded.stream));
+    }
+}
+
+/// A panic in one of the threads ends the whole file, so what it left is not looked at.
+fn lock<T>(mutex: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Compresses tiles of one shape. Holds its buffers; the bytes of a tile do not depend on the tiles before it.
@@ -134,6 +149,7 @@ struct Compressor {
     shape: TileShape,
     predictor: bool,
     samples: Samples,
+    /// Where the next tile goes; handed out with it.
     stream: Vec<u8>,
     codec: Encoder,
 }
@@ -200,7 +216,7 @@ impl Compressor {
             let start = (rows.start as usize * raster.width as usize + x as usize) * self.shape.format.channels();
             self.stream.clear();
             encoder.encode(&from[start..], raster.row_bytes(), &mut self.stream)?;
-            return Ok(Encoded { stream: (&self.stream[..]).into(), checksum: None });
+            return Ok(Encoded { stream: mem::take(&mut self.stream), checksum: None });
         }
         match (&raster.samples, &mut self.samples) {
             (Samples::U8(from), Samples::U8(to)) => cut(from, raster.width, rows, x, self.shape, self.predictor, to),
@@ -211,34 +227,34 @@ impl Compressor {
             _ => return Err(Error::misuse(Stage::Encode, "rows of another depth than the file's")),
         }
         let bytes = self.samples.as_bytes();
-        let stream = match &mut self.codec {
-            Encoder::None => bytes,
+        let stream = &mut self.stream;
+        match &mut self.codec {
+            Encoder::None => {
+                stream.clear();
+                stream.extend_from_slice(bytes);
+            }
             Encoder::Lzw(encoder) => {
                 encoder.reset();
-                self.stream.clear();
-                encoder.into_vec(&mut self.stream).encode_all(bytes).status.map_err(|e| failed("LZW", e))?;
-                &self.stream
+                stream.clear();
+                encoder.into_vec(stream).encode_all(bytes).status.map_err(|e| failed("LZW", e))?;
             }
             Encoder::Deflate(compressor) => {
-                self.stream.resize(compressor.zlib_compress_bound(bytes.len()), 0);
-                let n = compressor.zlib_compress(bytes, &mut self.stream).map_err(|e| failed("deflate", e))?;
-                &self.stream[..n]
+                stream.resize(compressor.zlib_compress_bound(bytes.len()), 0);
+                let n = compressor.zlib_compress(bytes, stream).map_err(|e| failed("deflate", e))?;
+                stream.truncate(n);
             }
             Encoder::Zstd(compressor) => {
-                self.stream.resize(zstd::zstd_safe::compress_bound(bytes.len()), 0);
-                let n = compressor
-                    .compress_to_buffer(bytes, self.stream.as_mut_slice())
-                    .map_err(|e| failed("Zstandard", e))?;
-                &self.stream[..n]
+                stream.resize(zstd::zstd_safe::compress_bound(bytes.len()), 0);
+                let n = compressor.compress_to_buffer(bytes, &mut stream[..]).map_err(|e| failed("Zstandard", e))?;
+                stream.truncate(n);
             }
             Encoder::Jpeg(encoder) => {
-                self.stream.clear();
-                encoder.encode(bytes, self.shape.row_samples(), &mut self.stream)?;
-                &self.stream
+                stream.clear();
+                encoder.encode(bytes, self.shape.row_samples(), stream)?;
             }
-        };
+        }
         let lossy = matches!(self.codec, Encoder::Jpeg(_));
-        Ok(Encoded { stream: stream.into(), checksum: (!lossy).then(|| libdeflater::crc32(bytes)) })
+        Ok(Encoded { stream: mem::take(&mut self.stream), checksum: (!lossy).then(|| libdeflater::crc32(bytes)) })
     }
 }
 

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::pixel::{Color, Depth, PixelFormat, Raster, Samples};
+use crate::read_at::ReadAt;
 
 /// More levels than sides of 32 bits can be halved.
 const MAX_LEVELS: usize = 33;
@@ -278,7 +278,7 @@ fn paste(tile: &Samples, level: &Level, index: usize, raster: &mut Raster) {
 
 /// The bytes of a file, read by place.
 struct Source {
-    file: Mutex<File>,
+    file: File,
     bytes: u64,
     /// The first failure of the operating system, kept while tags are inspected.
     failure: Mutex<Option<std::io::Error>>,
@@ -292,7 +292,7 @@ impl Source {
         if !metadata.is_file() {
             return Err(Error::misuse(Stage::Verify, "it is not a file").of(path.display().to_string()));
         }
-        Ok(Source { file: Mutex::new(file), bytes: metadata.len(), failure: Mutex::new(None) })
+        Ok(Source { file, bytes: metadata.len(), failure: Mutex::new(None) })
     }
 
     /// `None` when the range is not inside the file, or the system failed to read it.
@@ -301,7 +301,7 @@ impl Source {
             return None;
         }
         let mut buffer = vec![0; usize::try_from(bytes).ok()?];
-        match self.read_into(offset, &mut buffer) {
+        match self.file.read_exact_at(&mut buffer, offset) {
             Ok(()) => Some(buffer),
             Err(e) => {
                 self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
@@ -310,16 +310,11 @@ impl Source {
         }
     }
 
-    fn read_into(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(buffer)
-    }
-
     /// A tile whose place has been checked.
     fn tile(&self, (offset, bytes): (u64, u64)) -> Result<Vec<u8>> {
         let mut stream = vec![0; bytes as usize];
-        self.read_into(offset, &mut stream)
+        self.file
+            .read_exact_at(&mut stream, offset)
             .map_err(|e| Error::new(ErrorKind::Io, Stage::Verify, e.to_string()).caused_by(e))?;
         Ok(stream)
     }

@@ -10,10 +10,10 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{IoSlice, Read, Write};
+use std::io::{IoSlice, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
@@ -24,7 +24,7 @@ use super::{Compression, Options, Pyramid, Written, reader, resolve};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
 use crate::pixel::{Color, Raster};
-use crate::read_at::{RangeReader, ReadAt};
+use crate::read_at::ReadAt;
 use crate::trace;
 
 /// Full-resolution tiles that arrive compressed: the coefficients of a JPEG source, cut into tiles but not decoded.
@@ -144,8 +144,8 @@ impl Writer {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        // Made at once, so that a folder that cannot be written to is known before the work is done.
-        let spill = tempfile::tempfile_in(&folder).map_err(|e| write_error(path, e))?;
+        // A missing folder is known before the work is done.
+        std::fs::metadata(&folder).map_err(|e| write_error(path, e))?;
         let levels = pyramid
             .levels
             .iter()
@@ -167,8 +167,9 @@ impl Writer {
             chunks: Vec::new(),
             memory_bytes: 0,
             limit_bytes: spill_bytes,
-            spill: Arc::new(spill),
+            spill: None,
             spilled_bytes: 0,
+            folder: folder.clone(),
             target: path.to_path_buf(),
         };
         Ok(Writer {
@@ -238,13 +239,13 @@ impl Writer {
     ///
     /// # Errors
     /// `Misuse` for a tile out of order or without [`Writer::carry_level0`], `Io` when spilling fails.
-    pub fn write_carried_tile(&mut self, index: usize, stream: Vec<u8>) -> Result<()> {
+    pub fn write_carried_tile(&mut self, index: usize, stream: &[u8]) -> Result<()> {
         let top = &mut self.levels[0];
         let result = if !top.carried || index != top.tiles.len() || index >= top.tile_count() {
             let message = format!("carried tile {index}, when tile {} was due", top.tiles.len());
             Err(Error::misuse(Stage::Encode, message))
         } else {
-            lock(&self.shared.store).keep([Encoded { stream: stream.into(), checksum: None }], &mut top.tiles)
+            lock(&self.shared.store).keep(stream, None).map(|tile| top.tiles.push(tile))
         };
         result.map_err(|e| e.of(self.shared.path.display().to_string()))
     }
@@ -330,7 +331,8 @@ impl Writer {
                     range.end += u64::from(*bytes);
                 }
                 (Place::Spilled(offset), _) => {
-                    pieces.push(Piece::Spilled(&store.spill, *offset..offset + u64::from(*bytes)));
+                    let spill = store.spill.as_ref().expect("something was spilled");
+                    pieces.push(Piece::Spilled(spill, *offset..offset + u64::from(*bytes)));
                 }
             }
         }
@@ -415,10 +417,9 @@ fn hash_of(pieces: &[Piece]) -> std::io::Result<blake3::Hash> {
 }
 
 /// These bytes of a file, by way of `buffer`.
-fn read<'a>(file: &Arc<File>, range: &Range<u64>, buffer: &'a mut Vec<u8>) -> std::io::Result<&'a [u8]> {
-    let bytes = range.end - range.start;
-    buffer.resize(bytes as usize, 0);
-    RangeReader::new(Arc::clone(file) as Arc<dyn ReadAt>, range.start, bytes).read_exact(buffer)?;
+fn read<'a>(file: &File, range: &Range<u64>, buffer: &'a mut Vec<u8>) -> std::io::Result<&'a [u8]> {
+    buffer.resize((range.end - range.start) as usize, 0);
+    file.read_exact_at(buffer, range.start)?;
     Ok(buffer)
 }
 
@@ -474,7 +475,16 @@ impl LevelRows<'_> {
         if rows.height > height - level.rows_taken {
             return Err(Error::misuse(Stage::Encode, format!("more than {height} rows for level {index}")));
         }
-        let keep = |encoded, tiles: &mut Vec<Tile>| lock(store).keep(encoded, tiles);
+        let mut encode = |raster: &Raster, rows| -> Result<()> {
+            let encoded = compressors.encode_row(raster, rows)?;
+            let mut store = lock(store);
+            for Encoded { stream, checksum } in &encoded {
+                level.tiles.push(store.keep(stream, *checksum)?);
+            }
+            drop(store);
+            compressors.recycle(encoded);
+            Ok(())
+        };
         let mut next = 0;
         while next < rows.height {
             let first = level.rows_taken - level.waiting.height;
@@ -484,11 +494,11 @@ impl LevelRows<'_> {
             level.rows_taken += end - next;
             if end - next == strip {
                 // A whole row of tiles at once: no copy.
-                keep(compressors.encode_row(rows, next..end)?, &mut level.tiles)?;
+                encode(rows, next..end)?;
             } else {
                 level.waiting.append_rows(rows, next..end);
                 if level.waiting.height == strip {
-                    keep(compressors.encode_row(&level.waiting, 0..strip)?, &mut level.tiles)?;
+                    encode(&level.waiting, 0..strip)?;
                     level.waiting.set_rows(0);
                 }
             }
@@ -547,7 +557,7 @@ enum Place {
 enum Piece<'a> {
     Memory(&'a [u8]),
     /// Of the spill file.
-    Spilled(&'a Arc<File>, Range<u64>),
+    Spilled(&'a File, Range<u64>),
 }
 
 /// Holds compressed tiles: in memory up to a bound, in an anonymous file beyond it.
@@ -556,29 +566,36 @@ struct Store {
     chunks: Vec<Vec<u8>>,
     memory_bytes: u64,
     limit_bytes: u64,
-    spill: Arc<File>,
+    /// Made when it is needed: a new file is work for the file system, even one without a name.
+    spill: Option<File>,
     spilled_bytes: u64,
+    folder: PathBuf,
     /// The target, for messages.
     target: PathBuf,
 }
 
 impl Store {
-    fn keep(&mut self, encoded: impl IntoIterator<Item = Encoded>, tiles: &mut Vec<Tile>) -> Result<()> {
-        for Encoded { stream, checksum } in encoded {
-            let bytes = u32::try_from(stream.len())
-                .map_err(|_| Error::limit(Stage::Encode, "a tile of more than 4 GiB; use smaller tiles"))?;
-            let place = if self.memory_bytes + u64::from(bytes) <= self.limit_bytes {
-                self.memory_bytes += u64::from(bytes);
-                self.remember(&stream)
-            } else {
-                (&*self.spill).write_all(&stream).map_err(|e| write_error(&self.target, e))?;
-                let offset = self.spilled_bytes;
-                self.spilled_bytes += u64::from(bytes);
-                Place::Spilled(offset)
-            };
-            tiles.push(Tile { bytes, checksum, place });
-        }
-        Ok(())
+    fn keep(&mut self, stream: &[u8], checksum: Option<u32>) -> Result<Tile> {
+        let bytes = u32::try_from(stream.len())
+            .map_err(|_| Error::limit(Stage::Encode, "a tile of more than 4 GiB; use smaller tiles"))?;
+        let place = if self.memory_bytes + u64::from(bytes) <= self.limit_bytes {
+            self.memory_bytes += u64::from(bytes);
+            self.remember(stream)
+        } else {
+            self.spill(stream).map_err(|e| write_error(&self.target, e))?;
+            let offset = self.spilled_bytes;
+            self.spilled_bytes += u64::from(bytes);
+            Place::Spilled(offset)
+        };
+        Ok(Tile { bytes, checksum, place })
+    }
+
+    fn spill(&mut self, stream: &[u8]) -> std::io::Result<()> {
+        let file = match &mut self.spill {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile_in(&self.folder)?),
+        };
+        file.write_all(stream)
     }
 
     fn remember(&mut self, stream: &[u8]) -> Place {
