@@ -11,7 +11,8 @@ use std::ptr;
 const LARGE: usize = 2 << 20;
 /// A multiple of the size of a page on every machine.
 const PAGE: usize = 64 << 10;
-/// Bytes that may stay at the end of each of the system allocator's arenas when they are free.
+/// The largest block that libraries in C get from an arena of the system's allocator, which is the most it can do; and how
+/// many free bytes may stay at the end of each arena.
 const KEPT: libc::c_int = 32 << 20;
 
 pub struct Allocator;
@@ -22,7 +23,7 @@ pub fn keep_freed_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: these calls set two numbers of the allocator.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 2 * LARGE as libc::c_int);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
     }
 }
