@@ -107,6 +107,16 @@ impl RowSource for JpegSource {
         Ok(read? as u32)
     }
 
+    fn overwrites(&self) -> bool {
+        true
+    }
+
+    fn overwrite_rows(&mut self, rows: &mut [u8]) -> Result<u32> {
+        let read = self.decoder.read_scanlines(rows);
+        self.collect_warnings();
+        Ok(read? as u32)
+    }
+
     fn coefficient_bytes(&self) -> std::result::Result<u64, String> {
         self.decoder.coefficient_bytes()
     }

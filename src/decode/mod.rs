@@ -57,6 +57,19 @@ pub trait RowSource: Send {
     /// `Malformed` for broken or truncated data, naming the row reached; rows already handed out stay valid.
     fn read_rows(&mut self, band: &mut Raster, max_rows: u32) -> Result<u32>;
 
+    /// Whether [`overwrite_rows`](Self::overwrite_rows) can be used, too.
+    fn overwrites(&self) -> bool {
+        false
+    }
+
+    /// As [`read_rows`](Self::read_rows), into the bytes of a whole number of rows, which need not be made first.
+    ///
+    /// # Errors
+    /// As `read_rows`; `Misuse` where the source only appends.
+    fn overwrite_rows(&mut self, _rows: &mut [u8]) -> Result<u32> {
+        Err(Error::misuse(Stage::Decode, "this source appends rows"))
+    }
+
     /// Bytes that the decoder itself holds while it works, for admission.
     fn working_bytes(&self) -> u64;
 

@@ -85,10 +85,9 @@ struct FeedState {
 }
 
 impl<'a> Feed<'a> {
+    /// A band whose rows were used.
     fn spare(&self) -> Option<Raster> {
-        let mut band = lock(&self.state).spare.pop()?;
-        band.set_rows(0);
-        Some(band)
+        lock(&self.state).spare.pop()
     }
 
     /// Waits for room; `false` when no further band is wanted.
@@ -194,7 +193,7 @@ struct Cut<'a> {
 }
 
 impl Cut<'_> {
-    /// Appends up to `max_rows` rows to `band`; none are left when it stays as it was.
+    /// Makes the next rows, up to `max_rows`, all that `band` holds.
     fn read(&mut self, band: &mut Raster, max_rows: u32) -> Result<()> {
         let _span = trace::span("decode");
         let (format, width) = (self.source.info().format, self.source.info().size.width);
@@ -203,8 +202,21 @@ impl Cut<'_> {
             self.rows_skipped += self.expect_rows(&mut skipped, (self.rect.y - self.rows_skipped).min(max_rows))?;
         }
         let wanted = max_rows.min(self.rect.height - self.rows_read);
-        band.reserve_rows(wanted);
         let mut got = 0;
+        if self.rect.width == width && self.source.overwrites() {
+            // Rows of an earlier band are not made zero again.
+            band.set_rows(wanted);
+            let row_bytes = band.row_bytes();
+            while got < wanted {
+                let read = self.source.overwrite_rows(&mut band.samples.as_bytes_mut()[got as usize * row_bytes..])?;
+                let rows = self.some(read)?;
+                got += rows;
+                self.rows_read += rows;
+            }
+            return Ok(());
+        }
+        band.set_rows(0);
+        band.reserve_rows(wanted);
         while got < wanted {
             let rows = if self.rect.width == width {
                 self.expect_rows(band, wanted - got)?
@@ -224,7 +236,13 @@ impl Cut<'_> {
     }
 
     fn expect_rows(&mut self, band: &mut Raster, max_rows: u32) -> Result<u32> {
-        match self.source.read_rows(band, max_rows)? {
+        let rows = self.source.read_rows(band, max_rows)?;
+        self.some(rows)
+    }
+
+    /// As many rows as were read, unless they end too early.
+    fn some(&self, rows: u32) -> Result<u32> {
+        match rows {
             0 => Err(Error::malformed(
                 Stage::Decode,
                 format!("ends after row {} of {}", self.rows_skipped + self.rows_read, self.source.info().size.height),

@@ -5,8 +5,9 @@
 //! thread compressed it, never shows in the bytes.
 //!
 //! Until [`Writer::finish`] succeeds, the target is as it was. `finish` writes a temporary file in the same folder,
-//! flushes it to the disk, reads its whole structure back as a stranger would, decompresses one tile of every level
-//! and compares checksums, and only then renames it over the target.
+//! flushes it to the disk, reads its whole structure back as a stranger would, decompresses a tile of every level
+//! and compares checksums, and only then renames it over the target. Of JPEG levels between the first and the last the head
+//! of a tile has to do.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -370,10 +371,16 @@ impl Writer {
         {
             return wrong("the file read back is not the one that was written".into());
         }
+        let last = self.levels.len() - 1;
         for (index, level) in self.levels.iter().enumerate() {
             let middle = level.tiles.len() / 2;
+            let expected = level.tiles[middle].checksum;
+            // JPEG has no checksum to compare, and the heads of all these tiles were looked at when the file was opened.
+            if expected.is_none() && index > 0 && index < last {
+                continue;
+            }
             let checksum = written.decode_tile(index, middle)?;
-            if level.tiles[middle].checksum.is_some_and(|expected| expected != checksum) {
+            if expected.is_some_and(|expected| expected != checksum) {
                 return wrong(format!("tile {middle} of level {index} does not decompress to its pixels"));
             }
         }
