@@ -113,6 +113,14 @@ fn one_bad_asset_costs_exit_code_1_and_nothing_else() {
     assert!(run.stderr.contains("2 of 4 reprocessed, 2 failed"), "{}", run.stderr);
     assert!(std::fs::read(pyramid(folder, 1)).unwrap() == kept, "the failed asset lost its pyramid");
 
+    // More assets than are worked on at once.
+    for copy in 0..20 {
+        std::fs::copy(folder.join("in/1.png"), folder.join(format!("in/copy-{copy}.png"))).unwrap();
+    }
+    reprise(folder, &["ingest", "lib", "in"]).good();
+    let handles: Vec<String> = (2..24).map(|number| format!("a|{number}")).collect();
+    job(folder, &handles.iter().map(String::as_str).collect::<Vec<_>>(), "");
+    std::fs::write(&path, "not a picture").unwrap();
     let run = reprise(folder, &["run", "lib", "job.xml", "--fail-fast", "--threads", "1"]);
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("not started"), "{}", run.stderr);
