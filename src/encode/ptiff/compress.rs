@@ -88,7 +88,7 @@ pub struct Compressors {
     options: Options,
     /// Those not in use; never more than threads have worked at once.
     idle: Mutex<Vec<Compressor>>,
-    /// Buffers of streams that are stored; never more than a row has tiles.
+    /// Buffers of streams that are stored; never more than there are tiles in the rows that were compressed at once.
     spare: Mutex<Vec<Vec<u8>>>,
     jpeg: Option<JpegLevel>,
 }

@@ -278,9 +278,9 @@ impl Writer {
         let pieces = &self.pieces(&plan, &store);
         let io = |e| write_error(&self.shared.path, e);
         let temporary = self.temporary_file().map_err(io)?;
-        let (mut hash, mut verified) = (Ok(blake3::Hash::from([0; 32])), Ok(()));
+        let (mut hash, mut verified) = (None, Ok(()));
         let written = pool.in_place_scope(|scope| {
-            scope.spawn(|_| hash = hash_of(pieces));
+            scope.spawn(|_| hash = Some(hash_of(pieces)));
             {
                 let _span = trace::span("write file").bytes(plan.bytes);
                 write_to(temporary.as_file(), pieces)?;
@@ -291,7 +291,7 @@ impl Writer {
             temporary.as_file().sync_all()
         });
         written.map_err(io)?;
-        let hash = hash.map_err(io)?;
+        let hash = hash.expect("the scope waits for it").map_err(io)?;
         verified?;
         let _span = trace::span("rename file");
         temporary.persist(&self.shared.path).map_err(|e| io(e.error))?;
