@@ -277,10 +277,43 @@ impl Band {
         // A strip of tiles per level, raw and once more while it is compressed: the levels together hold twice the first.
         let strips = 4 * u64::from(tile.min(full.pixels().min(1 << 20) as u32)) * row_bytes;
         let flowing = |rows: u32| BANDS_HELD * u64::from(rows) * row_bytes + pyramid::working_bytes(plan, rows);
+        let bytes = |rows: u32| flowing(rows) + strips + spill_bytes;
         let mut rows = tile.min(full.height);
-        while rows > 16 && flowing(rows) > share / 4 {
+        while rows > 16 && (flowing(rows) > share / 4 || bytes(rows) > share) {
             rows /= 2;
         }
-        Band { rows, bytes: flowing(rows) + strips + spill_bytes, spill_bytes, device_bytes: share }
+        Band { rows, bytes: bytes(rows), spill_bytes, device_bytes: share }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Backend;
+    use crate::geometry::Size;
+    use crate::ops::resample;
+    use crate::pixel::{Color, Depth};
+
+    #[test]
+    fn a_band_fits_its_share_of_the_memory_wherever_a_small_one_does() {
+        let format = PixelFormat::new(Color::Rgb, false, Depth::U8);
+        let (mut large, mut cut) = (0, 0);
+        for megabytes in [64, 150, 256, 400, 1024] {
+            let context = Context::new(Backend::cpu(), megabytes << 20, 2).unwrap();
+            let share = context.budget.total_bytes() / 2;
+            for width in [1000, 5000, 12_000, 20_000, 26_000, 30_000, 60_000] {
+                let plan = pyramid::Plan {
+                    format,
+                    levels: Size::new(width, width).levels(256).collect(),
+                    resample: resample::Plan::new(resample::Filter::default()),
+                    unsharp: None,
+                };
+                let band = Band::choose(&plan, format, 256, &context);
+                assert!(band.bytes <= share || band.rows == 16, "{megabytes} MiB, {width} px: {band:?}");
+                large += u32::from(band.rows == 256);
+                cut += u32::from((17..256).contains(&band.rows));
+            }
+        }
+        assert!(large > 0 && cut > 0);
     }
 }
