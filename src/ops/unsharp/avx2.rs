@@ -44,18 +44,15 @@ pub(super) fn words<const H: usize>(taps: &Taps<u16, H>, out: &mut [u16]) -> usi
 #[target_feature(enable = "avx2")]
 fn bytes_here<const H: usize>(taps: &Taps<u8, H>, out: &mut [u16]) -> usize {
     let (out, _) = out.as_chunks_mut::<LANES>();
-    let count = out.len();
-    let center = &taps.center.as_chunks::<LANES>().0[..count];
-    let before = taps.before.map(|samples| &samples.as_chunks::<LANES>().0[..count]);
-    let after = taps.after.map(|samples| &samples.as_chunks::<LANES>().0[..count]);
+    let Taps { center, before, after, center_weight, weights } = taps.chunks(out.len());
     // The centre and the sums of the pairs, two by two.
     let weight = |at: usize| match at {
-        0 => taps.center_weight / 2,
-        _ => taps.weights.get(at - 1).copied().unwrap_or(0),
+        0 => center_weight / 2,
+        _ => weights.get(at - 1).copied().unwrap_or(0),
     };
-    let mut weights = [_mm256_setzero_si256(); MOST / 2];
-    for (at, weights) in weights.iter_mut().enumerate() {
-        *weights = two(weight(2 * at), weight(2 * at + 1));
+    let mut pairs = [_mm256_setzero_si256(); MOST / 2];
+    for (at, pair) in pairs.iter_mut().enumerate() {
+        *pair = two(weight(2 * at), weight(2 * at + 1));
     }
     for (x, out) in out.iter_mut().enumerate() {
         let mut values = [_mm256_setzero_si256(); MOST];
@@ -66,36 +63,47 @@ fn bytes_here<const H: usize>(taps: &Taps<u8, H>, out: &mut [u16]) -> usize {
         }
         let mut sums = Sums::of(1 << 7);
         for at in 0..(H + 2) / 2 {
-            sums.add(values[2 * at], values[2 * at + 1], weights[at]);
+            sums.add(values[2 * at], values[2 * at + 1], pairs[at]);
         }
         store(out, sums.above::<8>());
     }
-    LANES * count
+    LANES * out.len()
 }
 
 #[target_feature(enable = "avx2")]
 fn words_here<const H: usize>(taps: &Taps<u16, H>, out: &mut [u16]) -> usize {
     let (out, _) = out.as_chunks_mut::<LANES>();
-    let count = out.len();
-    let center = &taps.center.as_chunks::<LANES>().0[..count];
-    let before = taps.before.map(|samples| &samples.as_chunks::<LANES>().0[..count]);
-    let after = taps.after.map(|samples| &samples.as_chunks::<LANES>().0[..count]);
-    let center_weight = two(taps.center_weight / 2, taps.center_weight / 2);
-    let mut weights = [_mm256_setzero_si256(); H];
-    for (weights, weight) in weights.iter_mut().zip(taps.weights) {
-        *weights = two(weight, weight);
+    let Taps { center, before, after, center_weight, weights } = taps.chunks(out.len());
+    let center_pair = two(center_weight / 2, center_weight / 2);
+    let mut pairs = [_mm256_setzero_si256(); H];
+    for (pair, weight) in pairs.iter_mut().zip(weights) {
+        *pair = two(weight, weight);
     }
     for (x, out) in out.iter_mut().enumerate() {
         // Samples are taken less 2^15. The weights add up to 2^16, so 2^31 is added back.
         let mut sums = Sums::of(i32::MIN + (1 << 15));
         let middle = less_half(&center[x]);
-        sums.add(middle, middle, center_weight);
+        sums.add(middle, middle, center_pair);
         for k in 0..H {
-            sums.add(less_half(&before[k][x]), less_half(&after[k][x]), weights[k]);
+            sums.add(less_half(&before[k][x]), less_half(&after[k][x]), pairs[k]);
         }
         store(out, sums.above::<16>());
     }
-    LANES * count
+    LANES * out.len()
+}
+
+impl<'a, T, const H: usize> Taps<'a, T, H> {
+    /// The first `count` registers of samples of each tap.
+    fn chunks(&self, count: usize) -> Taps<'a, [T; LANES], H> {
+        let chunks = |samples: &'a [T]| &samples.as_chunks::<LANES>().0[..count];
+        Taps {
+            center: chunks(self.center),
+            before: self.before.map(chunks),
+            after: self.after.map(chunks),
+            center_weight: self.center_weight,
+            weights: self.weights,
+        }
+    }
 }
 
 /// Sixteen sums of 32 bits: the even and the odd quarters of the samples.
