@@ -382,12 +382,10 @@ fn write_report(
     };
     let page = report::render(&report, &rows);
     let io = |e| Error::io(Stage::Encode, &path, e);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(io)?;
-    let mut file = ptiff::temporary_in(folder).map_err(io)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io)?;
+    }
+    let mut file = ptiff::temporary_beside(&path).map_err(io)?;
     file.write_all(page.as_bytes()).map_err(io)?;
     file.persist(&path).map_err(|e| io(e.error))?;
     Ok(path)

@@ -282,7 +282,7 @@ impl Work<'_> {
         let output = self.library.rendition_path(&asset, preset.container.name());
         let folder = output.parent().unwrap_or(&self.order.origin.library);
         fs::create_dir_all(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
-        let unfinished = ptiff::temporary_in(folder).map_err(|e| Error::io(Stage::Encode, folder, e))?;
+        let unfinished = ptiff::temporary_beside(&output).map_err(|e| Error::io(Stage::Encode, folder, e))?;
         let (library, mut last) = (&mut self.library, Instant::now());
         let piece = running.activity.begin(format!("{} {handle}", original.name));
         let mut on_progress = |share: f64| {

@@ -41,7 +41,6 @@ pub struct Carried {
 ///
 /// Dropped before [`Writer::finish`], it leaves nothing behind and the old file as it was.
 pub struct Writer {
-    folder: PathBuf,
     pyramid: Pyramid,
     options: Options,
     compression: Compression,
@@ -111,16 +110,17 @@ pub fn is_temporary(name: &OsStr) -> bool {
     name.starts_with(TEMPORARY_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
-/// A new temporary file in `folder` with the usual permissions (temporary files are private unless told otherwise).
+/// A new temporary file in the folder of `target` with the usual permissions (temporary files are private unless told
+/// otherwise).
 ///
 /// # Errors
 /// When the folder cannot be written to.
-pub fn temporary_in(folder: &Path) -> std::io::Result<NamedTempFile> {
+pub fn temporary_beside(target: &Path) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder_of(target))
 }
 
 impl Writer {
@@ -141,12 +141,8 @@ impl Writer {
         let (compression, _) = resolve(options.compression, pyramid.format, pyramid.came_as_jpeg);
         let shape = TileShape { side: options.tile, format: pyramid.format };
         let compressors = Compressors::new(compression, shape, options).map_err(|e| e.of(&subject))?;
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
         // A missing folder is known before the work is done.
-        std::fs::metadata(&folder).map_err(|e| write_error(path, e))?;
+        std::fs::metadata(folder_of(path)).map_err(|e| write_error(path, e))?;
         let levels = pyramid
             .levels
             .iter()
@@ -170,11 +166,9 @@ impl Writer {
             limit_bytes: spill_bytes,
             spill: None,
             spilled_bytes: 0,
-            folder: folder.clone(),
             target: path.to_path_buf(),
         };
         Ok(Writer {
-            folder,
             pyramid,
             options: options.clone(),
             compression,
@@ -295,7 +289,7 @@ impl Writer {
         verified?;
         let _span = trace::span("rename file");
         temporary.persist(&self.shared.path).map_err(|e| io(e.error))?;
-        sync_folder(&self.folder).map_err(io)?;
+        sync_folder(folder_of(&self.shared.path)).map_err(io)?;
         Ok(Written {
             bytes: plan.bytes,
             levels: self.levels.len(),
@@ -343,7 +337,7 @@ impl Writer {
     /// A new file in the target's folder, with the permissions of the file that it will replace or else the usual
     /// ones.
     fn temporary_file(&self) -> std::io::Result<NamedTempFile> {
-        let temporary = temporary_in(&self.folder)?;
+        let temporary = temporary_beside(&self.shared.path)?;
         if let Ok(old) = std::fs::metadata(&self.shared.path) {
             temporary.as_file().set_permissions(old.permissions())?;
         }
@@ -535,6 +529,14 @@ fn check_levels(levels: &[Size], tile: u32) -> Result<()> {
     Ok(())
 }
 
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// A failed write to the folder of `path`.
 fn write_error(path: &Path, error: std::io::Error) -> Error {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
@@ -576,8 +578,7 @@ struct Store {
     /// Made when it is needed: a new file is work for the file system, even one without a name.
     spill: Option<File>,
     spilled_bytes: u64,
-    folder: PathBuf,
-    /// The target, for messages.
+    /// What the tiles are for.
     target: PathBuf,
 }
 
@@ -600,7 +601,7 @@ impl Store {
     fn spill(&mut self, stream: &[u8]) -> std::io::Result<()> {
         let file = match &mut self.spill {
             Some(file) => file,
-            none => none.insert(tempfile::tempfile_in(&self.folder)?),
+            none => none.insert(tempfile::tempfile_in(folder_of(&self.target))?),
         };
         file.write_all(stream)
     }
