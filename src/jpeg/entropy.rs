@@ -22,6 +22,8 @@ pub(super) struct Lookup {
     /// half: the symbol, and how many bits code and value take where a value is there, else how many the code takes;
     /// none where the code is longer.
     look: Box<[u32; 1 << LOOK]>,
+    /// By the next [`LOOK`] bits; all are 0 until they are made.
+    steps: Box<[Step; 1 << LOOK]>,
     /// For each length: the code behind the last of this length, shifted up to 16 bits.
     ends: [u32; 17],
     /// For each length: what is added to a code to find its symbol.
@@ -39,6 +41,7 @@ impl Lookup {
         }
         let mut codes = Lookup {
             look: Box::new([0; 1 << LOOK]),
+            steps: Box::new([0; 1 << LOOK]),
             ends: [0; 17],
             offsets: [0; 17],
             bits: *bits,
@@ -70,6 +73,14 @@ impl Lookup {
             return Err(Surprise);
         }
         Ok(codes)
+    }
+
+    /// For the AC coefficients of a sequential scan, which are read faster then.
+    pub(super) fn with_steps(mut self) -> Self {
+        for (bits, step) in (0..).zip(&mut *self.steps) {
+            *step = step_at(&self.look, bits);
+        }
+        self
     }
 
     /// The best table for a histogram.
@@ -104,6 +115,44 @@ impl Lookup {
         let place = (bits >> (16 - length)) as i32 + self.offsets[length as usize];
         let symbol = usize::try_from(place).ok().and_then(|place| self.symbols.get(place)).ok_or(Surprise)?;
         Ok((*symbol, length))
+    }
+}
+
+/// One or two AC coefficients, and an end of block behind them, that the next bits hold as a whole; 0 where they do not.
+/// From the lowest bit: 6 bits for how many bits that is; 4 for the zeros in front of the first; 5 for how far the second
+/// is behind the first, 0 where there is none; 1 for the end; 8 for the first value, 0 where there is only an end; 8 for
+/// the second one, or for the first again.
+type Step = u32;
+
+const STEP_ZEROS: u32 = 6;
+const STEP_BEHIND: u32 = 10;
+const STEP_END: u32 = 1 << 15;
+const STEP_FIRST: u32 = 16;
+const STEP_SECOND: u32 = 24;
+
+fn step_at(look: &[u32; 1 << LOOK], bits: u32) -> Step {
+    // The value as a byte, the zeros in front of it, the bits.
+    let coefficient = |entry: u32| match i8::try_from((entry >> 16) as i16) {
+        Ok(0) | Err(_) => None,
+        Ok(value) => Some((u32::from(value.cast_unsigned()), entry >> 12 & 15, entry & 0xff)),
+    };
+    let is_end = |entry: u32| entry >> 8 == u32::from(EOB) && entry != 0;
+    let entry = look[bits as usize];
+    let Some((first, zeros, length)) = coefficient(entry) else {
+        return if is_end(entry) { STEP_END | entry & 0xff } else { 0 };
+    };
+    let one = first << STEP_FIRST | zeros << STEP_ZEROS;
+    // Behind the bits that are there stand zeros, which must not be needed.
+    let entry = look[(bits << length) as usize % look.len()];
+    let inside = |bits: u32| length + bits <= LOOK;
+    match coefficient(entry) {
+        Some((second, zeros, bits)) if inside(bits) => {
+            one | second << STEP_SECOND | (zeros + 1) << STEP_BEHIND | (length + bits)
+        }
+        None if is_end(entry) && inside(entry & 0xff) => {
+            one | first << STEP_SECOND | STEP_END | (length + (entry & 0xff))
+        }
+        _ => one | first << STEP_SECOND | length,
     }
 }
 
@@ -226,7 +275,7 @@ impl Bits {
     }
 
     /// At least 56 bits are in the window then.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self) {
         let next = self
             .plain
@@ -238,14 +287,14 @@ impl Bits {
         self.count |= 56;
     }
 
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self, bits: u32) {
         self.window <<= bits;
         self.count -= bits;
     }
 
     /// The next bits, at most 16; there must be as many in the window.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, bits: u32) -> u32 {
         // Shifting in two steps gives 0 for no bits.
         let value = (self.window >> 1 >> (63 - bits)) as u32;
@@ -253,7 +302,7 @@ impl Bits {
         value
     }
 
-    #[inline]
+    #[inline(always)]
     fn peek(&self, bits: u32) -> u32 {
         (self.window >> (64 - bits)) as u32
     }
@@ -267,7 +316,7 @@ impl Bits {
     }
 
     /// The difference of a DC value to the one before (F.2.2.1).
-    #[inline]
+    #[inline(always)]
     pub(super) fn dc_difference(&mut self, codes: &Lookup) -> Result<i32> {
         self.fill();
         let category = u32::from(self.symbol(codes)?);
@@ -279,7 +328,7 @@ impl Bits {
 
     /// The next symbol of AC coefficients, where the table holds no value with it, and the value that its bits stand for,
     /// 0 where there are none; the window must be filled.
-    #[inline]
+    #[inline(always)]
     fn symbol_and_value(&mut self, codes: &Lookup) -> Result<(u8, i32)> {
         let symbol = self.symbol(codes)?;
         let category = u32::from(symbol & 15);
@@ -294,7 +343,7 @@ impl Bits {
 
     /// The AC coefficients of a block of a sequential scan (F.2.2.2) into `block`, which is zero and in natural order;
     /// returns whether there are any, and their bits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ac_block(&mut self, codes: &Lookup, block: &mut [i16; 64]) -> Result<(bool, Span<'_>)> {
         let start = self.position();
         let mut k = 0;
@@ -302,20 +351,20 @@ impl Bits {
             self.fill();
             // As many values as surely are in the window, so that its filling is not waited for each time.
             for _ in 0..4 {
-                let entry = codes.look[self.peek(LOOK) as usize];
-                let symbol = (entry >> 8) as u8;
-                if entry >> 16 != 0 {
-                    self.drop(entry & 0xff);
-                    k += usize::from(symbol >> 4) + 1;
-                    block[usize::from(PLACES[k & 127])] = (entry >> 16) as i16;
-                    if k >= 63 {
+                let step = codes.steps[self.peek(LOOK) as usize];
+                let first = k + (step >> STEP_ZEROS & 15) as usize + 1;
+                // Behind the last coefficient there is another block.
+                if step != 0 && first < 63 {
+                    self.drop(step & 63);
+                    if step >> STEP_FIRST != 0 {
+                        block[usize::from(PLACES[first])] = i16::from((step >> STEP_FIRST) as i8);
+                        k = first + (step >> STEP_BEHIND & 31) as usize;
+                        block[usize::from(PLACES[k & 127])] = i16::from((step >> STEP_SECOND) as i8);
+                    }
+                    if step & STEP_END != 0 || k >= 63 {
                         break 'block;
                     }
                     continue;
-                }
-                if symbol == EOB && entry != 0 {
-                    self.drop(entry & 0xff);
-                    break 'block;
                 }
                 if self.count < 31 {
                     continue 'block;

@@ -206,9 +206,10 @@ impl Tables {
                     if kind >> 4 > 1 || kind >> 4 == 0 && values.iter().any(|category| *category > 15) {
                         return Err(Surprise);
                     }
-                    let class = if kind >> 4 == 0 { &mut self.dc } else { &mut self.ac };
-                    *class.get_mut(usize::from(kind & 15)).ok_or(Surprise)? =
-                        Some(Arc::new(Lookup::new(bits, values)?));
+                    let lookup = Lookup::new(bits, values)?;
+                    let (class, lookup) =
+                        if kind >> 4 == 0 { (&mut self.dc, lookup) } else { (&mut self.ac, lookup.with_steps()) };
+                    *class.get_mut(usize::from(kind & 15)).ok_or(Surprise)? = Some(Arc::new(lookup));
                     body = rest;
                 }
             }
