@@ -1,7 +1,6 @@
 //! The accurate integer inverse DCT: that of Loeffler, Ligtenberg and Moschytz (ICASSP 1989) with 13 bits behind the
 //! point, as libjpeg computes it under the name "islow"; the same bits as its vector code.
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
 use std::num::Wrapping;
 
 /// Bits behind the point of the factors, and of what the first pass hands to the second.
@@ -21,34 +20,28 @@ const F_2_053: i16 = 16819;
 const F_2_562: i16 = 20995;
 const F_3_072: i16 = 25172;
 
-/// Writes the 8 × 8 samples of a block to `out`, whose rows are `stride` bytes apart. `block` and `quantization` are in
-/// natural order; products wrap at 16 bits.
-///
-/// # Panics
-/// Where `out` ends before the last sample.
+/// Row by row, the samples of a block.
+pub(super) type Samples = [[u8; 8]; 8];
+
+/// The samples of two blocks, each with its steps of quantisation, in natural order; products wrap at 16 bits.
 #[inline]
-pub(super) fn inverse(block: &[i16; 64], quantization: &[i16; 64], out: &mut [u8], stride: usize) {
-    // SAFETY: SSE2 is part of every x86-64.
+pub(super) fn inverse(blocks: &[[i16; 64]; 2], quantization: [&[i16; 64]; 2]) -> [Samples; 2] {
     #[cfg(target_arch = "x86_64")]
-    unsafe {
-        sse2::inverse(block, quantization, out, stride);
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the machine has AVX2.
+        return unsafe { avx2::inverse(blocks, quantization) };
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    plain(block, quantization, out, stride);
+    std::array::from_fn(|i| plain(&blocks[i], quantization[i]))
 }
 
-/// The same for a block of which only the DC value is not zero.
+/// The sample that fills a block of which only the DC value is not zero.
 #[inline]
-pub(super) fn inverse_flat(dc: i16, quantization: i16, out: &mut [u8], stride: usize) {
+pub(super) fn flat(dc: i16, quantization: i16) -> u8 {
     let level = i32::from(dc.wrapping_mul(quantization).wrapping_shl(PASS_BITS));
-    let sample = ((level + (1 << (PASS_BITS + 2))) >> (PASS_BITS + 3)).clamp(-128, 127) + 128;
-    for row in 0..8 {
-        out[row * stride..][..8].fill(sample as u8);
-    }
+    (((level + (1 << (PASS_BITS + 2))) >> (PASS_BITS + 3)).clamp(-128, 127) + 128) as u8
 }
 
 /// One pass over eight values; `shift` takes off the bits that are not kept.
-#[cfg(any(test, not(target_arch = "x86_64")))]
 fn pass(x: [i16; 8], shift: u32) -> [i16; 8] {
     let product = |a: i16, f: i32, b: i16, g: i32| Wrapping(i32::from(a) * f) + Wrapping(i32::from(b) * g);
     let [f_0_298, f_0_390, f_0_541, f_0_765, f_0_899, f_1_175] =
@@ -76,8 +69,7 @@ fn pass(x: [i16; 8], shift: u32) -> [i16; 8] {
 }
 
 /// What [`inverse`] does, one value after the other.
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn plain(block: &[i16; 64], quantization: &[i16; 64], out: &mut [u8], stride: usize) {
+fn plain(block: &[i16; 64], quantization: &[i16; 64]) -> Samples {
     let mut values: [i16; 64] = std::array::from_fn(|i| block[i].wrapping_mul(quantization[i]));
     let only_first_row = block[8..].iter().all(|value| *value == 0);
     for column in 0..8 {
@@ -90,19 +82,19 @@ fn plain(block: &[i16; 64], quantization: &[i16; 64], out: &mut [u8], stride: us
         let done = pass(std::array::from_fn(|row| values[8 * row + column]), FACTOR_BITS - PASS_BITS);
         (0..8).for_each(|row| values[8 * row + column] = done[row]);
     }
-    for (row, values) in values.as_chunks::<8>().0.iter().enumerate() {
-        let samples = pass(*values, FACTOR_BITS + PASS_BITS + 3).map(|value| (value.clamp(-128, 127) + 128) as u8);
-        out[row * stride..][..8].copy_from_slice(&samples);
-    }
+    let rows = values.as_chunks::<8>().0;
+    std::array::from_fn(|row| {
+        pass(rows[row], FACTOR_BITS + PASS_BITS + 3).map(|value| (value.clamp(-128, 127) + 128) as u8)
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
-mod sse2 {
+mod avx2 {
     use std::arch::x86_64::*;
 
     use super::*;
 
-    type Rows = [__m128i; 8];
+    type Rows = [__m256i; 8];
 
     const fn pair(low: i16, high: i16) -> i32 {
         (low as u16 as u32 | (high as u16 as u32) << 16).cast_signed()
@@ -110,54 +102,54 @@ mod sse2 {
 
     /// Eight sums of two products.
     #[inline]
-    #[target_feature(enable = "sse2")]
-    fn products((low, high): (__m128i, __m128i), factors: i32) -> [__m128i; 2] {
-        let factors = _mm_set1_epi32(factors);
-        [_mm_madd_epi16(low, factors), _mm_madd_epi16(high, factors)]
+    #[target_feature(enable = "avx2")]
+    fn products((low, high): (__m256i, __m256i), factors: i32) -> [__m256i; 2] {
+        let factors = _mm256_set1_epi32(factors);
+        [_mm256_madd_epi16(low, factors), _mm256_madd_epi16(high, factors)]
     }
 
     #[inline]
-    #[target_feature(enable = "sse2")]
-    fn add(a: [__m128i; 2], b: [__m128i; 2]) -> [__m128i; 2] {
-        [_mm_add_epi32(a[0], b[0]), _mm_add_epi32(a[1], b[1])]
+    #[target_feature(enable = "avx2")]
+    fn add(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])]
     }
 
     #[inline]
-    #[target_feature(enable = "sse2")]
-    fn subtract(a: [__m128i; 2], b: [__m128i; 2]) -> [__m128i; 2] {
-        [_mm_sub_epi32(a[0], b[0]), _mm_sub_epi32(a[1], b[1])]
+    #[target_feature(enable = "avx2")]
+    fn subtract(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        [_mm256_sub_epi32(a[0], b[0]), _mm256_sub_epi32(a[1], b[1])]
     }
 
     #[inline]
-    #[target_feature(enable = "sse2")]
-    fn interleave(a: __m128i, b: __m128i) -> (__m128i, __m128i) {
-        (_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b))
+    #[target_feature(enable = "avx2")]
+    fn interleave(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+        (_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b))
     }
 
     /// 32-bit values of eight values of 16 bits, times 2^13.
     #[inline]
-    #[target_feature(enable = "sse2")]
-    fn scaled(values: __m128i) -> [__m128i; 2] {
-        let zero = _mm_setzero_si128();
+    #[target_feature(enable = "avx2")]
+    fn scaled(values: __m256i) -> [__m256i; 2] {
+        let zero = _mm256_setzero_si256();
         const SHIFT: i32 = 16 - FACTOR_BITS as i32;
         [
-            _mm_srai_epi32::<SHIFT>(_mm_unpacklo_epi16(zero, values)),
-            _mm_srai_epi32::<SHIFT>(_mm_unpackhi_epi16(zero, values)),
+            _mm256_srai_epi32::<SHIFT>(_mm256_unpacklo_epi16(zero, values)),
+            _mm256_srai_epi32::<SHIFT>(_mm256_unpackhi_epi16(zero, values)),
         ]
     }
 
     /// One pass down the columns.
     #[inline]
-    #[target_feature(enable = "sse2")]
+    #[target_feature(enable = "avx2")]
     fn pass<const SHIFT: i32>(x: Rows) -> Rows {
         let x26 = interleave(x[2], x[6]);
         let even2 = products(x26, pair(F_0_541, F_0_541 - F_1_847));
         let even3 = products(x26, pair(F_0_541 + F_0_765, F_0_541));
-        let even0 = scaled(_mm_add_epi16(x[0], x[4]));
-        let even1 = scaled(_mm_sub_epi16(x[0], x[4]));
+        let even0 = scaled(_mm256_add_epi16(x[0], x[4]));
+        let even1 = scaled(_mm256_sub_epi16(x[0], x[4]));
         let even = [add(even0, even3), add(even1, even2), subtract(even1, even2), subtract(even0, even3)];
 
-        let z34 = interleave(_mm_add_epi16(x[3], x[7]), _mm_add_epi16(x[1], x[5]));
+        let z34 = interleave(_mm256_add_epi16(x[3], x[7]), _mm256_add_epi16(x[1], x[5]));
         let z3 = products(z34, pair(F_1_175 - F_1_961, F_1_175));
         let z4 = products(z34, pair(F_1_175, F_1_175 - F_0_390));
         let (x71, x53) = (interleave(x[7], x[1]), interleave(x[5], x[3]));
@@ -167,11 +159,11 @@ mod sse2 {
             add(products(x53, pair(F_2_053 - F_2_562, -F_2_562)), z4),
             add(products(x71, pair(F_0_298 - F_0_899, -F_0_899)), z3),
         ];
-        let half = _mm_set1_epi32(1 << (SHIFT - 1));
-        let narrow = |values: [__m128i; 2]| {
-            let low = _mm_srai_epi32::<SHIFT>(_mm_add_epi32(values[0], half));
-            let high = _mm_srai_epi32::<SHIFT>(_mm_add_epi32(values[1], half));
-            _mm_packs_epi32(low, high)
+        let half = _mm256_set1_epi32(1 << (SHIFT - 1));
+        let narrow = |values: [__m256i; 2]| {
+            let low = _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(values[0], half));
+            let high = _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(values[1], half));
+            _mm256_packs_epi32(low, high)
         };
         [
             narrow(add(even[0], odd[0])),
@@ -186,14 +178,14 @@ mod sse2 {
     }
 
     #[inline]
-    #[target_feature(enable = "sse2")]
+    #[target_feature(enable = "avx2")]
     fn transposed(x: Rows) -> Rows {
         let [a0, a1] = [interleave(x[0], x[1]), interleave(x[2], x[3])];
         let [a2, a3] = [interleave(x[4], x[5]), interleave(x[6], x[7])];
-        let wide = |a: __m128i, b: __m128i| (_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+        let wide = |a: __m256i, b: __m256i| (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
         let (b0, b1) = (wide(a0.0, a1.0), wide(a0.1, a1.1));
         let (b2, b3) = (wide(a2.0, a3.0), wide(a2.1, a3.1));
-        let both = |a: __m128i, b: __m128i| [_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b)];
+        let both = |a: __m256i, b: __m256i| [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)];
         let [c0, c1] = both(b0.0, b2.0);
         let [c2, c3] = both(b0.1, b2.1);
         let [c4, c5] = both(b1.0, b3.0);
@@ -201,30 +193,45 @@ mod sse2 {
         [c0, c1, c2, c3, c4, c5, c6, c7]
     }
 
+    /// As [`super::inverse`]: the one block in the low halves of all registers, the other in the high ones.
     #[inline]
-    #[target_feature(enable = "sse2")]
-    pub(super) fn inverse(block: &[i16; 64], quantization: &[i16; 64], out: &mut [u8], stride: usize) {
-        let block: Rows = bytemuck::cast(*block);
-        let factors: Rows = bytemuck::cast(*quantization);
-        let mut values = block;
-        for (value, factor) in values.iter_mut().zip(factors) {
-            *value = _mm_mullo_epi16(*value, factor);
+    #[target_feature(enable = "avx2")]
+    pub(super) fn inverse(blocks: &[[i16; 64]; 2], quantization: [&[i16; 64]; 2]) -> [Samples; 2] {
+        let [first, second]: [[__m128i; 8]; 2] = bytemuck::cast(*blocks);
+        let steps: [[__m128i; 8]; 2] = quantization.map(|steps| bytemuck::cast(*steps));
+        let mut values = [_mm256_setzero_si256(); 8];
+        let mut below = _mm256_setzero_si256();
+        for row in 0..8 {
+            let both = _mm256_set_m128i(second[row], first[row]);
+            if row > 0 {
+                below = _mm256_or_si256(below, both);
+            }
+            values[row] = _mm256_mullo_epi16(both, _mm256_set_m128i(steps[1][row], steps[0][row]));
         }
-        let below = block[1..].iter().fold(_mm_setzero_si128(), |all, row| _mm_or_si128(all, *row));
-        let columns = if _mm_movemask_epi8(_mm_cmpeq_epi8(below, _mm_setzero_si128())) == 0xffff {
-            [_mm_slli_epi16::<{ PASS_BITS as i32 }>(values[0]); 8]
-        } else {
-            pass::<{ (FACTOR_BITS - PASS_BITS) as i32 }>(values)
-        };
-        let columns = transposed(columns);
-        let rows = transposed(pass::<{ (FACTOR_BITS + PASS_BITS + 3) as i32 }>(columns));
-        let middle = _mm_set1_epi8(-128);
+        let zero = _mm256_movemask_epi8(_mm256_cmpeq_epi8(below, _mm256_setzero_si256())).cast_unsigned();
+        // As the vector code of libjpeg does where there is nothing below the first row: it wraps in place of clamping.
+        let wrapped = _mm256_slli_epi16::<{ PASS_BITS as i32 }>(values[0]);
+        let mut columns = [wrapped; 8];
+        if zero != u32::MAX {
+            let passed = pass::<{ (FACTOR_BITS - PASS_BITS) as i32 }>(values);
+            for (column, passed) in columns.iter_mut().zip(passed) {
+                *column = match (zero & 0xffff == 0xffff, zero >> 16 == 0xffff) {
+                    (true, _) => _mm256_blend_epi32::<0xf0>(*column, passed),
+                    (_, true) => _mm256_blend_epi32::<0x0f>(*column, passed),
+                    _ => passed,
+                };
+            }
+        }
+        let rows = transposed(pass::<{ (FACTOR_BITS + PASS_BITS + 3) as i32 }>(transposed(columns)));
+        let middle = _mm256_set1_epi8(-128);
+        let mut samples = [[[0; 8]; 8]; 2];
         for pair in 0..4 {
-            let samples = _mm_xor_si128(_mm_packs_epi16(rows[2 * pair], rows[2 * pair + 1]), middle);
-            let samples: [[u8; 8]; 2] = bytemuck::cast(samples);
-            out[2 * pair * stride..][..8].copy_from_slice(&samples[0]);
-            out[(2 * pair + 1) * stride..][..8].copy_from_slice(&samples[1]);
+            let packed = _mm256_xor_si256(_mm256_packs_epi16(rows[2 * pair], rows[2 * pair + 1]), middle);
+            let [a0, a1, b0, b1]: [[u8; 8]; 4] = bytemuck::cast(packed);
+            (samples[0][2 * pair], samples[0][2 * pair + 1]) = (a0, a1);
+            (samples[1][2 * pair], samples[1][2 * pair + 1]) = (b0, b1);
         }
+        samples
     }
 }
 
@@ -246,8 +253,7 @@ mod tests {
             let block: [i16; 64] = std::array::from_fn(|i| {
                 (random(&mut state) % 255) as i16 / (1 + (i as i16 + round) / 8) - 20 / (1 + i as i16)
             });
-            let mut out = [0; 64];
-            inverse(&block, &[2; 64], &mut out, 8);
+            let [out, _] = inverse(&[block, [0; 64]], [&[2; 64]; 2]);
             for (y, x) in (0..8).flat_map(|y| (0..8).map(move |x| (y, x))) {
                 let mut sum = 0.0;
                 for (v, u) in (0..8).flat_map(|v| (0..8).map(move |u| (v, u))) {
@@ -257,7 +263,7 @@ mod tests {
                     sum += scale(u) * scale(v) * f64::from(2 * block[8 * v + u]) * wave(x, u) * wave(y, v) / 4.0;
                 }
                 let expected = (sum.round() + 128.0).clamp(0.0, 255.0) as i32;
-                let off = (i32::from(out[8 * y + x]) - expected).abs();
+                let off = (i32::from(out[y][x]) - expected).abs();
                 assert!(off <= 1, "{off} at ({x}, {y}) of block {round}");
                 wrong += off;
                 all += 1;
@@ -270,18 +276,24 @@ mod tests {
     fn vectors_and_single_values_give_the_same_bits() {
         let mut state = 7;
         for range in [4, 64, 1024, 65536] {
-            for _ in 0..2000 {
-                let block = std::array::from_fn(|_| ((random(&mut state) % range) as i32 - (range / 2) as i32) as i16);
-                let quantization = std::array::from_fn(|_| random(&mut state) as i16 & 255);
-                let (mut fast, mut slow) = ([0; 80], [0; 80]);
-                inverse(&block, &quantization, &mut fast, 10);
-                plain(&block, &quantization, &mut slow, 10);
-                assert_eq!(fast, slow);
-                let mut flat = [0; 64];
-                flat[0] = block[0];
-                inverse(&flat, &quantization, &mut fast, 10);
-                inverse_flat(block[0], quantization[0], &mut slow, 10);
-                assert_eq!(fast, slow);
+            for round in 0..2000 {
+                let mut blocks = [[0; 64]; 2].map(|block: [i16; 64]| {
+                    block.map(|_| ((random(&mut state) % range) as i32 - (range / 2) as i32) as i16)
+                });
+                // Nothing below the first row, in the one, the other, or both.
+                for (bit, block) in [1, 2].into_iter().zip(&mut blocks) {
+                    if round & bit > 0 {
+                        block[8..].fill(0);
+                    }
+                }
+                let steps = [[0; 64]; 2].map(|steps: [i16; 64]| steps.map(|_| random(&mut state) as i16 & 255));
+                let steps = [&steps[0], &steps[1]];
+                assert_eq!(inverse(&blocks, steps), [0, 1].map(|i| plain(&blocks[i], steps[i])));
+                for block in &mut blocks {
+                    block[1..].fill(0);
+                }
+                let samples = [0, 1].map(|i| [[flat(blocks[i][0], steps[i][0]); 8]; 8]);
+                assert_eq!(inverse(&blocks, steps), samples);
             }
         }
     }

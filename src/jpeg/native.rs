@@ -12,7 +12,7 @@ use super::entropy::{Lookup, Mcus, Result, Surprise};
 use super::frame::{Frame, Member, Scan};
 use super::header::{EOI, Header};
 use super::huffman::{Histogram, ZIGZAG};
-use super::samples::{self, Rows, Scratch};
+use super::samples::{self, Pairs, Rows, Scratch};
 use super::session::Encoding;
 use super::stored::Stored;
 use crate::geometry::Size;
@@ -216,7 +216,8 @@ impl Native {
 
     fn decode_stored(&mut self) {
         let Source::Stored(stored) = &self.source else { unreachable!("the scans are read") };
-        for (index, (plane, rows)) in self.frame.planes.iter().zip(&mut self.rows).enumerate() {
+        let mut pairs = Pairs::new(&mut self.rows, &self.quantization);
+        for (index, plane) in self.frame.planes.iter().enumerate() {
             for v in 0..plane.v {
                 let y = self.mcu_rows as usize * plane.v + v;
                 if y >= plane.blocks.height as usize {
@@ -224,7 +225,7 @@ impl Native {
                 }
                 for x in 0..plane.blocks.width as usize {
                     let zigzag = stored[index].block(x, y);
-                    let mut block = [0; 64];
+                    let block = pairs.block();
                     block[0] = zigzag.dc;
                     let mut left = zigzag.nonzero;
                     while left != 0 {
@@ -232,10 +233,11 @@ impl Native {
                         left &= left - 1;
                         block[usize::from(ZIGZAG[k] & 63)] = zigzag.ac[k];
                     }
-                    rows.put((x, y), &block, &self.quantization[index], zigzag.nonzero == 0);
+                    pairs.put(index, (x, y), zigzag.nonzero == 0);
                 }
             }
         }
+        pairs.finish();
     }
 }
 
@@ -251,11 +253,12 @@ fn decode_mcus(
     rows: &mut [Rows],
     mut builders: Option<&mut [Vec<RowBuilder>]>,
 ) -> Result<()> {
+    let mut pairs = Pairs::new(rows, quantization);
     for x in 0..frame.mcus.width as usize {
         if mcus.next(file)? {
             *predictions = [0; 3];
         }
-        for (index, (plane, rows)) in frame.planes.iter().zip(&mut *rows).enumerate() {
+        for (index, plane) in frame.planes.iter().enumerate() {
             let member = &frame.scans[0].members[index];
             let (Some(dc), Some(ac)) = (&member.dc, &member.ac) else {
                 unreachable!("a sequential scan has both tables")
@@ -264,21 +267,22 @@ fn decode_mcus(
             for v in 0..plane.v {
                 let y = mcu_row * plane.v + v;
                 for x in x * plane.h..(x + 1) * plane.h {
-                    let mut block = [0; 64];
+                    let block = pairs.block();
                     *prediction = prediction.wrapping_add(mcus.bits.dc_difference(dc)?);
                     block[0] = *prediction as i16;
-                    let (any, coded) = mcus.bits.ac_block(ac, &mut block)?;
+                    let (any, coded) = mcus.bits.ac_block(ac, block)?;
                     // Blocks that fill up MCUs are read over.
                     if x < plane.blocks.width as usize && y < plane.blocks.height as usize {
                         if let Some(builders) = &mut builders {
                             builders[index][v].copy(block[0], coded);
                         }
-                        rows.put((x, y), &block, &quantization[index], !any);
+                        pairs.put(index, (x, y), !any);
                     }
                 }
             }
         }
     }
+    pairs.finish();
     // Nothing is made of a row before it is known that its bits were there.
     mcus.check()
 }

@@ -2,7 +2,7 @@
 //! "fancy upsampling".
 
 use super::frame::Plane;
-use super::idct;
+use super::idct::{self, Samples};
 
 /// The samples of one plane in two rows of MCUs: the one that was decoded last and the one before it.
 pub(super) struct Rows {
@@ -36,15 +36,13 @@ impl Rows {
         planes.iter().map(|plane| 2 * 64 * plane.v as u64 * u64::from(plane.blocks.width)).sum()
     }
 
-    /// Decodes the block at (`x`, `y`) in blocks.
+    /// Takes the samples of the block at (`x`, `y`) in blocks.
     #[inline]
-    pub(super) fn put(&mut self, (x, y): (usize, usize), block: &[i16; 64], quantization: &[i16; 64], flat: bool) {
+    fn put(&mut self, (x, y): (usize, usize), samples: &Samples) {
         let row = 8 * y % (2 * self.rows);
         let out = &mut self.samples[row * self.stride + 8 * x..];
-        if flat {
-            idct::inverse_flat(block[0], quantization[0], out, self.stride);
-        } else {
-            idct::inverse(block, quantization, out, self.stride);
+        for (row, samples) in samples.iter().enumerate() {
+            out[row * self.stride..][..8].copy_from_slice(samples);
         }
     }
 
@@ -85,6 +83,67 @@ impl Rows {
             }
         }
         pixels
+    }
+}
+
+/// Blocks on their way to samples, which are computed for two of them at a time.
+pub(super) struct Pairs<'a> {
+    rows: &'a mut [Rows],
+    /// Steps of quantisation of each plane.
+    quantization: &'a [[i16; 64]],
+    blocks: [[i16; 64]; 2],
+    /// What the blocks are that are there, at most one between calls.
+    places: [Place; 2],
+    count: usize,
+}
+
+/// A block of an image: which one, in blocks, and whether only its DC value is not zero.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    plane: usize,
+    at: (usize, usize),
+    flat: bool,
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn new(rows: &'a mut [Rows], quantization: &'a [[i16; 64]]) -> Self {
+        Pairs { rows, quantization, blocks: [[0; 64]; 2], places: Default::default(), count: 0 }
+    }
+
+    /// Where the next block goes, in natural order; all zero.
+    #[inline]
+    pub(super) fn block(&mut self) -> &mut [i16; 64] {
+        let block = &mut self.blocks[self.count];
+        *block = [0; 64];
+        block
+    }
+
+    /// That block is whole; `flat` says that only its DC value is not zero.
+    #[inline]
+    pub(super) fn put(&mut self, plane: usize, at: (usize, usize), flat: bool) {
+        self.places[self.count] = Place { plane, at, flat };
+        self.count += 1;
+        if self.count == 2 {
+            self.finish();
+        }
+    }
+
+    /// Computes the samples of what is there.
+    #[inline]
+    pub(super) fn finish(&mut self) {
+        let places = &self.places[..std::mem::take(&mut self.count)];
+        if places.iter().all(|place| place.flat) {
+            for (place, block) in places.iter().zip(&self.blocks) {
+                let sample = idct::flat(block[0], self.quantization[place.plane][0]);
+                self.rows[place.plane].put(place.at, &[[sample; 8]; 8]);
+            }
+            return;
+        }
+        let quantization = self.places.map(|place| &self.quantization[place.plane]);
+        let samples = idct::inverse(&self.blocks, quantization);
+        for (place, samples) in places.iter().zip(&samples) {
+            self.rows[place.plane].put(place.at, samples);
+        }
     }
 }
 
