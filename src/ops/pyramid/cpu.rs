@@ -17,8 +17,8 @@ pub struct CpuExecutor {
     windows: Vec<Raster>,
     /// First row of each window.
     starts: Vec<u32>,
-    /// Sharpened rows on their way to the sink; kept for its allocation.
-    sharpened: Raster,
+    /// Sharpened rows of every level on their way to the sink; kept for the next, which are as many.
+    sharpened: Vec<Raster>,
 }
 
 impl CpuExecutor {
@@ -27,7 +27,7 @@ impl CpuExecutor {
             schedule: Schedule::new(&plan),
             windows: plan.levels.iter().map(|size| Raster::empty(plan.format, size.width)).collect(),
             starts: vec![0; plan.levels.len()],
-            sharpened: Raster::empty(plan.format, 0),
+            sharpened: plan.levels.iter().map(|size| Raster::empty(plan.format, size.width)).collect(),
             plan,
         }
     }
@@ -67,20 +67,20 @@ impl Executor for CpuExecutor {
                 resample::cpu::downsample(&plan.resample, window, size, next_step.new.clone(), next);
             }
             if level > 0 && !step.emit.is_empty() {
-                self.sharpened.width = size.width;
-                self.sharpened.set_rows(0);
+                let sharpened = &mut self.sharpened[level];
                 match &plan.unsharp {
                     Some(unsharp) => {
                         let _span = trace::span("sharpen");
                         let (start, emit) = (step.window.start, step.emit.clone());
-                        unsharp::cpu::sharpen(unsharp, window, start, size, emit, &mut self.sharpened);
+                        unsharp::cpu::sharpen(unsharp, window, start, size, emit, sharpened);
                     }
                     None => {
                         let first = step.emit.start - step.window.start;
-                        self.sharpened.append_rows(window, first..first + step.emit.len() as u32);
+                        sharpened.set_rows(0);
+                        sharpened.append_rows(window, first..first + step.emit.len() as u32);
                     }
                 }
-                sink(level, step.emit.start, &self.sharpened)?;
+                sink(level, step.emit.start, sharpened)?;
             }
 
             let dropped = step.keep - step.window.start;

@@ -116,13 +116,13 @@ fn rows_below(available: u32) -> u32 {
 }
 
 /// Most bytes that the windows of a pyramid and its rows on the way hold, when bands have `band_rows` rows:
-/// the windows themselves, one level's sharpened rows and the work values that they are sharpened from.
+/// the windows themselves, the sharpened rows and the work values that those of one level are sharpened from.
 /// The band that is pushed is the caller's. Row buffers of single threads are not counted.
 pub fn working_bytes(plan: &Plan, band_rows: u32) -> u64 {
     let halo = u64::from(plan.unsharp.as_ref().map_or(0, unsharp::Plan::halo));
     let reach = u64::from(resample::BEFORE + resample::AFTER);
     let mut new_rows = u64::from(band_rows);
-    let (mut windows, mut sharpening) = (0, 0);
+    let (mut windows, mut sharpened, mut working) = (0, 0, 0);
     for (level, size) in plan.levels.iter().enumerate() {
         let row = u64::from(size.width) * plan.format.bytes_per_pixel() as u64;
         let kept = if level == 0 { reach } else { reach.max(2 * halo) };
@@ -132,13 +132,14 @@ pub fn working_bytes(plan: &Plan, band_rows: u32) -> u64 {
             // Samples become 16-bit work values.
             let work =
                 if halo > 0 { window_rows * u64::from(size.width) * plan.format.channels() as u64 * 2 } else { 0 };
-            sharpening = sharpening.max(window_rows * row + work);
+            sharpened += window_rows * row;
+            working = working.max(work);
         }
         // An unfinished level hands on at most half of its new rows, one more where the halves add up,
         // and a few more when it is finished.
         new_rows = new_rows.div_ceil(2) + u64::from(resample::AFTER) / 2 + 1;
     }
-    windows + sharpening
+    windows + sharpened + working
 }
 
 /// Receives finished rows: level, first row, rows. Rows of one level arrive in order.

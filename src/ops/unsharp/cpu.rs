@@ -18,10 +18,12 @@ use crate::pixel::{Color, PixelFormat, Raster, Samples};
 
 /// Samples whose sums over a wide kernel are built at once.
 const BLOCK: usize = 1024;
+/// Output rows that one task computes at least; their buffers are made for each.
+const ROWS_PER_TASK: usize = 8;
 /// Pairs of taps of a wide kernel that are added at once.
 const PAIRS: usize = 4;
 
-/// Appends rows `out_rows` of the same level, sharpened, to `out`, which has `window`'s width and format.
+/// Makes rows `out_rows` of the same level, sharpened, all that `out` holds, which has `window`'s width and format.
 ///
 /// `window` holds unsharpened rows, the first of them row `window_start`; `full` is the size of the whole level.
 /// The window holds every row within the plan's halo of the output, clamped to the level.
@@ -30,11 +32,11 @@ pub fn sharpen(plan: &Plan, window: &Raster, window_start: u32, full: Size, out_
         window.format == out.format && window.width == full.width && out.width == full.width,
         "rows of another shape"
     );
+    // Those that are there already are not made zero again.
+    out.set_rows(out_rows.len() as u32);
     if out_rows.is_empty() {
         return;
     }
-    let done = out.samples.len();
-    out.set_rows(out.height + out_rows.len() as u32);
     let first = out_rows.start.saturating_sub(plan.halo());
     let last = full.height.min(out_rows.end + plan.halo());
     let stride = window.stride();
@@ -42,8 +44,8 @@ pub fn sharpen(plan: &Plan, window: &Raster, window_start: u32, full: Size, out_
     let offset = (out_rows.start - first) as usize;
     let format = window.format;
     match (&window.samples, &mut out.samples) {
-        (Samples::U8(s), Samples::U8(out)) => sharpen_rows(plan, format, full, &s[rows], offset, &mut out[done..]),
-        (Samples::U16(s), Samples::U16(out)) => sharpen_rows(plan, format, full, &s[rows], offset, &mut out[done..]),
+        (Samples::U8(s), Samples::U8(out)) => sharpen_rows(plan, format, full, &s[rows], offset, out),
+        (Samples::U16(s), Samples::U16(out)) => sharpen_rows(plan, format, full, &s[rows], offset, out),
         _ => unreachable!("formats are equal"),
     }
 }
@@ -192,7 +194,7 @@ fn blurred_rows<T: Tap, S: Send>(
     let stride = width * channels;
     let pad = halo * channels;
     let last = taps.len() / stride - 1;
-    out.par_chunks_mut(out_stride).enumerate().for_each_init(
+    out.par_chunks_mut(out_stride).enumerate().with_min_len(ROWS_PER_TASK).for_each_init(
         || (vec![0u16; stride + 2 * pad], vec![0u16; stride]),
         |(columns, blurred), (row, out)| {
             let y = offset + row;
