@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 
 use super::{
     Kind, Metadata, Resolution, ResolutionUnit, RowSource, SourceInfo, clipping_path, exif, io_error, photoshop_irb,
@@ -133,8 +134,8 @@ impl RowSource for JpegSource {
         self.decoder.keep_coefficients()
     }
 
-    fn take_coefficients(&mut self) -> Result<Coefficients> {
-        self.decoder.take_coefficients()
+    fn take_coefficients(&mut self, rows: Range<u32>) -> Result<Coefficients> {
+        self.decoder.take_coefficients(rows)
     }
 
     fn working_bytes(&self) -> u64 {

@@ -14,6 +14,7 @@ mod whole;
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -98,11 +99,11 @@ pub trait RowSource: Send {
         self.coefficient_bytes().map(drop).map_err(|reason| Error::unsupported(Stage::Decode, reason))
     }
 
-    /// The coefficients that were kept, down to the last row read at least; to be called once, behind that row.
+    /// The coefficients of these rows, which were read; those of rows above may be forgotten.
     ///
     /// # Errors
     /// `Unsupported`, with the reason, when the coefficients turned out to be of no use for tiles.
-    fn take_coefficients(&mut self) -> Result<Coefficients> {
+    fn take_coefficients(&mut self, _rows: Range<u32>) -> Result<Coefficients> {
         Err(Error::misuse(Stage::Decode, "no coefficients were kept"))
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, webp::WebPDecoder};
 use image::{ColorType, ImageDecoder, ImageError};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Size;
+use crate::jpeg::Coefficients;
 use crate::limits::Limits;
 use crate::pixel::{Color, Depth, PixelFormat, Raster, Samples};
 
@@ -19,6 +21,7 @@ pub struct MemorySource {
     info: SourceInfo,
     raster: Raster,
     next_row: u32,
+    coefficients: Option<Coefficients>,
 }
 
 impl MemorySource {
@@ -31,7 +34,12 @@ impl MemorySource {
                 "the raster is not of the size and format that its source states",
             ));
         }
-        Ok(MemorySource { info, raster, next_row: 0 })
+        Ok(MemorySource { info, raster, next_row: 0, coefficients: None })
+    }
+
+    /// The same with JPEG coefficients, which are those of all rows that will be asked for.
+    pub fn with_coefficients(self, coefficients: Option<Coefficients>) -> Self {
+        MemorySource { coefficients, ..self }
     }
 }
 
@@ -42,6 +50,10 @@ impl RowSource for MemorySource {
 
     fn read_rows(&mut self, band: &mut Raster, max_rows: u32) -> Result<u32> {
         Ok(copy_rows(&self.raster, &mut self.next_row, band, max_rows))
+    }
+
+    fn take_coefficients(&mut self, _rows: Range<u32>) -> Result<Coefficients> {
+        self.coefficients.clone().ok_or_else(|| Error::misuse(Stage::Decode, "no coefficients were kept"))
     }
 
     fn working_bytes(&self) -> u64 {

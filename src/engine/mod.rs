@@ -12,6 +12,7 @@
 pub mod activity;
 pub mod backend;
 pub mod batch;
+mod carry;
 pub mod check;
 mod clip;
 pub mod color;

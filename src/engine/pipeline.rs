@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
-
 use super::backend::{Backend, Compute, Used};
 use super::clip;
 use super::color::{ColorCache, ColorPolicy, Colors};
@@ -22,7 +20,6 @@ use crate::decode::{self, ClippingPath, Kind, MemorySource, Resolution, Resoluti
 use crate::encode::ptiff;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::{Insets, Orientation, Rect, Size};
-use crate::jpeg::Coefficients;
 use crate::limits::Limits;
 use crate::ops::clip_mask;
 use crate::ops::crop_detect::{self, Background};
@@ -277,7 +274,8 @@ fn attempt(
     let mut band = Band::choose(&plan, wider, recipe.output.tile, context);
     let mut needed = source.working_bytes() + band.bytes;
     if let Some(plan) = &colors.plan {
-        needed += plan.bytes() + u64::from(band.rows) * u64::from(original.width) * format.bytes_per_pixel() as u64;
+        // Two bands of converted rows, and those that they were converted from.
+        needed += plan.bytes() + 2 * u64::from(band.rows) * u64::from(original.width) * format.bytes_per_pixel() as u64;
     }
     if whole {
         needed += whole_bytes(&info, recipe.knockout.is_some());
@@ -317,7 +315,10 @@ fn attempt(
     }
     let mut carried = None;
     if full_resolution == FullResolution::Carried {
-        source.keep_coefficients()?;
+        match source.keep_coefficients() {
+            Err(error) if error.kind == ErrorKind::Unsupported => return Ok(Attempt::NotCarried(error.message)),
+            kept => kept?,
+        }
     }
     {
         let _span = trace::span("decode scans");
@@ -328,12 +329,19 @@ fn attempt(
         crop = context.pool.install(|| prepare(&mut image, recipe, compute, &mut warnings))?;
         if full_resolution == FullResolution::Carried {
             if on_block_grid(&*source, kept(crop, original)?) {
-                carried = Some(context.pool.install(|| source.take_coefficients()));
+                let kept = kept(crop, original)?;
+                match context.pool.install(|| source.take_coefficients(kept.y..kept.y + kept.height)) {
+                    Ok(coefficients) => carried = Some(coefficients),
+                    Err(error) if error.kind == ErrorKind::Unsupported => {
+                        return Ok(Attempt::NotCarried(error.message));
+                    }
+                    Err(error) => return Err(error),
+                }
             } else {
                 full_resolution = FullResolution::Reencoded(OFF_THE_GRID.into());
             }
         }
-        source = Box::new(MemorySource::new(upright(&info, &image), image)?);
+        source = Box::new(MemorySource::new(upright(&info, &image), image)?.with_coefficients(carried));
     }
     let rect = kept(crop, original)?;
     plan.levels = rect.size().levels(recipe.output.tile).collect();
@@ -342,20 +350,14 @@ fn attempt(
     let metadata = recipe.metadata(&info, &colors);
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg };
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
-    let skip_full = full_resolution == FullResolution::Carried;
-    if skip_full {
+    let carried_tile_px = (full_resolution == FullResolution::Carried).then_some(recipe.output.tile);
+    if carried_tile_px.is_some() {
         // No tiles are made of these rows, so that bands may be small enough to stay in caches.
         band.rows = band.rows.min(CARRIED_BAND_ROWS);
     }
-    let work = Work { color: colors.plan.as_deref(), pyramid: plan.into(), band: &band, skip_full };
-    stream(&mut *source, rect, work, context, compute, &mut writer)?;
-    if skip_full {
-        let coefficients = match carried.unwrap_or_else(|| context.pool.install(|| source.take_coefficients())) {
-            Ok(coefficients) => coefficients,
-            Err(error) if error.kind == ErrorKind::Unsupported => return Ok(Attempt::NotCarried(error.message)),
-            Err(error) => return Err(error),
-        };
-        carry(&coefficients, rect, recipe.output.tile, context, &mut writer)?;
+    let work = Work { color: colors.plan.as_deref(), pyramid: plan.into(), band: &band, carried_tile_px };
+    if let Some(reason) = stream(&mut *source, rect, work, context, compute, &mut writer)? {
+        return Ok(Attempt::NotCarried(reason));
     }
     stamp.check(path)?;
     let written = writer.finish(&context.pool)?;
@@ -429,7 +431,7 @@ fn write_mask(
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg: false };
     let band = Band::choose(&plan, format, options.tile, context);
     let mut writer = ptiff::Writer::create(path, target, &options, band.spill_bytes)?;
-    let work = Work { color: None, pyramid: plan.into(), band: &band, skip_full: false };
+    let work = Work { color: None, pyramid: plan.into(), band: &band, carried_tile_px: None };
     stream(&mut *source, Rect::of(size), work, context, compute, &mut writer)?;
     writer.finish(&context.pool)
 }
@@ -509,38 +511,6 @@ fn on_block_grid(source: &dyn RowSource, rect: Rect) -> bool {
 
 /// Rows worked on at once where full resolution is carried over.
 const CARRIED_BAND_ROWS: u32 = 64;
-
-/// Tiles that are cut before the first of them is stored: enough to keep many threads busy.
-const TILES_AT_ONCE: usize = 64;
-
-/// Hands the source's own JPEG coefficients to `writer` as full-resolution tiles.
-fn carry(
-    coefficients: &Coefficients,
-    rect: Rect,
-    tile_px: u32,
-    context: &Context,
-    writer: &mut ptiff::Writer,
-) -> Result<()> {
-    let subsampling = (!coefficients.is_gray()).then(|| coefficients.subsampling());
-    writer.carry_level0(ptiff::Carried { tables: coefficients.tables().to_vec(), subsampling })?;
-    let (across, down) = (rect.width.div_ceil(tile_px), rect.height.div_ceil(tile_px));
-    let count = across as usize * down as usize;
-    for first in (0..count).step_by(TILES_AT_ONCE) {
-        let tiles: Vec<Result<Vec<u8>>> = context.pool.install(|| {
-            let cut = |stream: &mut Vec<u8>, tile| {
-                let _span = trace::span("cut tile");
-                let (column, row) = ((tile % across as usize) as u32, (tile / across as usize) as u32);
-                stream.clear();
-                coefficients.cut_tile(rect, column, row, tile_px, stream).map(|()| stream.to_vec())
-            };
-            (first..count.min(first + TILES_AT_ONCE)).into_par_iter().map_init(Vec::new, cut).collect()
-        });
-        for (tile, stream) in (first..).zip(tiles) {
-            writer.write_carried_tile(tile, &stream?)?;
-        }
-    }
-    Ok(())
-}
 
 /// Bytes held while a whole image is decoded, turned upright, masked and knocked out.
 fn whole_bytes(info: &SourceInfo, knockout: bool) -> u64 {

@@ -1,7 +1,8 @@
 //! Rows through the pyramid into a file: bands are decoded on the calling thread, computed and compressed in the pool.
 //!
 //! Decoding runs ahead by a bounded number of bands, so neither side waits for the other while both have work, and one
-//! image never holds a thread of the pool while it waits for its decoder.
+//! image never holds a thread of the pool while it waits for its decoder. Full resolution and the levels below it take
+//! the bands each at its own pace, so that the one has work while the other is at the end of a band.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,9 +11,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use rayon::Scope;
 
 use super::backend::Compute;
+use super::carry::{Strip, Strips};
 use super::pipeline::Context;
 use crate::decode::RowSource;
-use crate::encode::ptiff;
+use crate::encode::ptiff::{self, LevelRows};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::geometry::Rect;
 use crate::ops::color;
@@ -20,20 +22,21 @@ use crate::ops::pyramid::{self, Executor};
 use crate::pixel::{PixelFormat, Raster};
 use crate::trace;
 
-/// Bands that are decoded and wait; one more is being decoded and one computed.
-const BANDS_AHEAD: usize = 1;
-const BANDS_HELD: u64 = BANDS_AHEAD as u64 + 2;
+/// Bands that are decoded and not done with; one more is being decoded.
+const BANDS_IN_FLIGHT: usize = 2;
+const BANDS_HELD: u64 = BANDS_IN_FLIGHT as u64 + 1;
 
 /// What is done with the rows of a crop.
 pub(super) struct Work<'a> {
     pub color: Option<&'a color::Plan>,
     pub pyramid: Arc<pyramid::Plan>,
     pub band: &'a Band,
-    /// Full resolution reaches the file in another way.
-    pub skip_full: bool,
+    /// Full resolution is cut out of the source's JPEG coefficients, into tiles of this size, and not made of the rows.
+    pub carried_tile_px: Option<u32>,
 }
 
-/// Reads, computes and compresses the rows of `rect`.
+/// Reads, computes and compresses the rows of `rect`. Where full resolution turns out to be none that can be carried, the
+/// reason is returned; the file cannot be finished then.
 ///
 /// # Errors
 /// The first of decoder, device and file; no further band is worked on then.
@@ -44,43 +47,77 @@ pub(super) fn stream(
     context: &Context,
     compute: Compute<'_>,
     writer: &mut ptiff::Writer,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let (executor, rows) = compute.pyramid(&work.pyramid, work.band.rows, work.band.device_bytes)?;
     let format = source.info().format;
+    let mut strips = work.carried_tile_px.map(|tile_px| Strips { rect, tile_px, taken: 0 });
+    let mut not_carried = None;
     let mut cut = Cut { source, rect, rows_skipped: 0, rows_read: 0, scratch: None };
+    let (full, below) = writer.split();
     let feed = Feed {
-        consumer: Mutex::new(Consumer { executor, writer, work: &work, compute, first_row: 0 }),
+        colors: work.color.map(|plan| Mutex::new(Colors { plan, compute, first_row: 0 })),
+        full: Mutex::new(Full { rows: full, carried: strips.is_some(), streams: Vec::new() }),
+        below: Mutex::new(Below { rows: below, executor }),
         state: Mutex::default(),
         room: Condvar::new(),
     };
     context.pool.in_place_scope(|scope| {
         while cut.rows_read < rect.height {
-            let mut band = feed.spare().unwrap_or_else(|| Raster::empty(format, rect.width));
-            if let Err(error) = cut.read(&mut band, rows) {
+            let mut rows_of_band = feed.spare().unwrap_or_else(|| Raster::empty(format, rect.width));
+            let mut strip = None;
+            if let Err(error) = cut.read(&mut rows_of_band, rows) {
                 feed.fail(error);
+            } else if let Some(strips) = &mut strips {
+                match strips.next(cut.source, cut.rows_read, &context.pool) {
+                    Ok(next) => strip = next,
+                    Err(error) if error.kind == ErrorKind::Unsupported => {
+                        not_carried = Some(error.message);
+                        break;
+                    }
+                    Err(error) => feed.fail(error),
+                }
             }
-            if !feed.push(band, scope) {
+            if !feed.push(Decoded { rows: rows_of_band, strip }, scope) {
                 break;
             }
         }
     });
-    feed.into_result()
+    feed.into_result()?;
+    Ok(not_carried)
 }
 
-/// Bands on their way from a decoder to the pool, which works on one at a time.
+/// Rows that were decoded, and the rows of tiles to carry that are whole with them.
+struct Decoded {
+    rows: Raster,
+    strip: Option<Strip>,
+}
+
+/// What a band goes through: colours, where they are converted, then both others.
+#[derive(Clone, Copy)]
+enum Step {
+    Colors,
+    Full,
+    Below,
+}
+
+/// Bands on their way from a decoder through the pool. Each step works on one at a time, in their order.
 struct Feed<'a> {
-    consumer: Mutex<Consumer<'a>>,
+    colors: Option<Mutex<Colors<'a>>>,
+    full: Mutex<Full<'a>>,
+    below: Mutex<Below<'a>>,
     state: Mutex<FeedState>,
     room: Condvar,
 }
 
 #[derive(Default)]
 struct FeedState {
-    waiting: VecDeque<Raster>,
+    /// For each step.
+    waiting: [VecDeque<Arc<Decoded>>; 3],
+    /// A task works on a band, for each step.
+    working: [bool; 3],
+    in_flight: usize,
     /// Used up, kept for their allocation.
     spare: Vec<Raster>,
-    /// A task works on a band.
-    working: bool,
     failed: Option<Error>,
 }
 
@@ -91,11 +128,11 @@ impl<'a> Feed<'a> {
     }
 
     /// Waits for room; `false` when no further band is wanted.
-    fn push<'s>(&'s self, band: Raster, scope: &Scope<'s>) -> bool
+    fn push<'s>(&'s self, band: Decoded, scope: &Scope<'s>) -> bool
     where
         'a: 's,
     {
-        let full = |state: &mut FeedState| state.failed.is_none() && state.waiting.len() == BANDS_AHEAD;
+        let full = |state: &mut FeedState| state.failed.is_none() && state.in_flight == BANDS_IN_FLIGHT;
         let mut state = {
             let _span = trace::span("wait for room");
             self.room.wait_while(lock(&self.state), full).unwrap_or_else(PoisonError::into_inner)
@@ -103,11 +140,26 @@ impl<'a> Feed<'a> {
         if state.failed.is_some() {
             return false;
         }
-        state.waiting.push_back(band);
-        if !std::mem::replace(&mut state.working, true) {
-            scope.spawn(|scope| self.take_one(scope));
+        state.in_flight += 1;
+        if self.colors.is_some() {
+            self.hand_on(&mut state, band, &[Step::Colors], scope);
+        } else {
+            self.hand_on(&mut state, band, &[Step::Full, Step::Below], scope);
         }
         true
+    }
+
+    fn hand_on<'s>(&'s self, state: &mut FeedState, band: Decoded, steps: &[Step], scope: &Scope<'s>)
+    where
+        'a: 's,
+    {
+        let band = Arc::new(band);
+        for step in steps.iter().copied() {
+            state.waiting[step as usize].push_back(Arc::clone(&band));
+            if !std::mem::replace(&mut state.working[step as usize], true) {
+                scope.spawn(move |scope| self.take_one(step, scope));
+            }
+        }
     }
 
     fn fail(&self, error: Error) {
@@ -115,30 +167,57 @@ impl<'a> Feed<'a> {
         self.room.notify_one();
     }
 
-    /// Works on the next band and starts a task for the one behind it. A task for each, so that a thread which waits
-    /// for a piece of another image is never held up for longer than a band.
-    fn take_one<'s>(&'s self, scope: &Scope<'s>)
+    /// Does a step for the next band and starts a task for the one behind it. A task for each, so that a thread which
+    /// waits for a piece of another image is never held up for longer than a band.
+    fn take_one<'s>(&'s self, step: Step, scope: &Scope<'s>)
     where
         'a: 's,
     {
         let mut state = lock(&self.state);
-        let next = if state.failed.is_none() { state.waiting.pop_front() } else { None };
+        let next = if state.failed.is_none() { state.waiting[step as usize].pop_front() } else { None };
         let Some(band) = next else {
-            state.working = false;
+            state.working[step as usize] = false;
             return;
         };
         drop(state);
-        self.room.notify_one();
-        let taken = catch_unwind(AssertUnwindSafe(|| lock(&self.consumer).take(&band)));
-        match taken {
-            Ok(Ok(())) => lock(&self.state).spare.push(band),
+        match catch_unwind(AssertUnwindSafe(|| self.work(step, band, scope))) {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => self.fail(error),
             Err(panic) => {
                 self.fail(Error::new(ErrorKind::Internal, Stage::Operate, "a task panicked"));
                 resume_unwind(panic);
             }
         }
-        scope.spawn(|scope| self.take_one(scope));
+        scope.spawn(move |scope| self.take_one(step, scope));
+    }
+
+    fn work<'s>(&'s self, step: Step, band: Arc<Decoded>, scope: &Scope<'s>) -> Result<()>
+    where
+        'a: 's,
+    {
+        match (step, &self.colors) {
+            (Step::Colors, Some(colors)) => {
+                let rows = lock(colors).take(&band.rows)?;
+                let Decoded { rows: decoded, strip } = Arc::into_inner(band).expect("no other step has it yet");
+                let state = &mut *lock(&self.state);
+                state.spare.push(decoded);
+                self.hand_on(state, Decoded { rows, strip }, &[Step::Full, Step::Below], scope);
+                return Ok(());
+            }
+            (Step::Colors, None) => unreachable!("bands do not come this way"),
+            (Step::Full, _) => lock(&self.full).take(&band)?,
+            (Step::Below, _) => lock(&self.below).take(&band.rows)?,
+        }
+        if let Some(done) = Arc::into_inner(band) {
+            let mut state = lock(&self.state);
+            state.in_flight -= 1;
+            if self.colors.is_none() {
+                state.spare.push(done.rows);
+            }
+            drop(state);
+            self.room.notify_one();
+        }
+        Ok(())
     }
 
     fn into_result(self) -> Result<()> {
@@ -152,33 +231,47 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where bands go.
-struct Consumer<'a> {
-    executor: Box<dyn Executor>,
-    writer: &'a mut ptiff::Writer,
-    work: &'a Work<'a>,
+struct Colors<'a> {
+    plan: &'a color::Plan,
     compute: Compute<'a>,
     first_row: u32,
 }
 
-impl Consumer<'_> {
-    fn take(&mut self, band: &Raster) -> Result<()> {
-        let converted;
-        let rows = match self.work.color {
-            Some(plan) => {
-                let _span = trace::span("convert colours");
-                converted = self.compute.convert(plan, band, self.first_row)?;
-                &converted
-            }
-            None => band,
-        };
-        self.first_row += band.height;
-        let (mut full, mut below) = self.writer.split();
-        let (written, pushed) = rayon::join(
-            || if self.work.skip_full { Ok(()) } else { full.write(0, rows) },
-            || self.executor.push(rows, &mut |level, _, rows| below.write(level, rows)),
-        );
-        written.and(pushed)
+impl Colors<'_> {
+    fn take(&mut self, rows: &Raster) -> Result<Raster> {
+        let _span = trace::span("convert colours");
+        let converted = self.compute.convert(self.plan, rows, self.first_row)?;
+        self.first_row += rows.height;
+        Ok(converted)
+    }
+}
+
+struct Full<'a> {
+    rows: LevelRows<'a>,
+    /// Tiles are cut out of strips.
+    carried: bool,
+    /// Carried tiles on their way.
+    streams: Vec<Vec<u8>>,
+}
+
+impl Full<'_> {
+    fn take(&mut self, band: &Decoded) -> Result<()> {
+        match &band.strip {
+            Some(strip) => strip.write(&mut self.streams, &mut self.rows),
+            None if self.carried => Ok(()),
+            None => self.rows.write(0, &band.rows),
+        }
+    }
+}
+
+struct Below<'a> {
+    rows: LevelRows<'a>,
+    executor: Box<dyn Executor>,
+}
+
+impl Below<'_> {
+    fn take(&mut self, rows: &Raster) -> Result<()> {
+        self.executor.push(rows, &mut |level, _, rows| self.rows.write(level, rows))
     }
 }
 

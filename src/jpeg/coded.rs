@@ -23,6 +23,11 @@ impl CodedRow {
         let start = if x == 0 { 0 } else { self.ends[x - 1] };
         (self.dc[x], Span { bits: &self.bits, at: start as usize, end: self.ends[x] as usize })
     }
+
+    /// The least and the largest DC value.
+    pub(super) fn dc_range(&self) -> (i16, i16) {
+        self.dc.iter().fold((i16::MAX, i16::MIN), |(least, most), dc| (least.min(*dc), most.max(*dc)))
+    }
 }
 
 /// Bits within bytes, most significant first.
@@ -60,39 +65,6 @@ impl<'a> Span<'a> {
 
     pub(super) fn skip(&mut self, length: u32) {
         self.at += length as usize;
-    }
-}
-
-/// What the DC tables are made for.
-pub(super) struct DcStatistics {
-    pub(super) categories: Histogram,
-    least: i32,
-    most: i32,
-}
-
-impl DcStatistics {
-    pub(super) fn new() -> Self {
-        let mut categories = Histogram::default();
-        // Tiles put any two blocks next to each other, so every category needs a code.
-        (0..=huffman::MAX_DC_CATEGORY).for_each(|category| categories.count(category as u8));
-        DcStatistics { categories, least: 0, most: 0 }
-    }
-
-    fn row(&mut self, values: &[i16]) {
-        let mut prediction = values.first().map_or(0, |dc| i32::from(*dc));
-        for dc in values {
-            let dc = i32::from(*dc);
-            self.least = self.least.min(dc);
-            self.most = self.most.max(dc);
-            self.categories.count(huffman::category(dc - prediction) as u8);
-            prediction = dc;
-        }
-    }
-
-    /// Whether a baseline stream can hold the values. The first block of a tile is predicted as 0, any other as the one
-    /// before it.
-    pub(super) fn fits(&self) -> bool {
-        huffman::category(self.most - self.least) <= huffman::MAX_DC_CATEGORY
     }
 }
 
@@ -142,8 +114,7 @@ impl RowBuilder {
     }
 
     /// The row so far; the next one starts.
-    pub(super) fn finish(&mut self, statistics: &mut DcStatistics) -> CodedRow {
-        statistics.row(&self.dc);
+    pub(super) fn finish(&mut self) -> CodedRow {
         self.put(0, 32 - self.count);
         self.bits.extend_from_slice(&[0; BEHIND]);
         let row = CodedRow { dc: (&self.dc[..]).into(), ends: (&self.ends[..]).into(), bits: (&self.bits[..]).into() };
@@ -227,28 +198,17 @@ mod tests {
         let alone = |block: &Block| {
             let mut builder = RowBuilder::default();
             builder.code(zigzag(block), &table);
-            text(builder.finish(&mut DcStatistics::new()).block(0).1)
+            text(builder.finish().block(0).1)
         };
         let mut builder = RowBuilder::default();
         blocks.iter().for_each(|block| builder.code(zigzag(block), &table));
-        let row = builder.finish(&mut DcStatistics::new());
+        let row = builder.finish();
         for (x, block) in blocks.iter().enumerate() {
             let (dc, span) = row.block(x);
             assert_eq!((dc, text(span)), (block[0], alone(block)), "block {x}");
             builder.copy(dc, span);
         }
-        let copied = builder.finish(&mut DcStatistics::new());
+        let copied = builder.finish();
         assert_eq!((copied.dc, copied.ends, copied.bits), (row.dc, row.ends, row.bits));
-    }
-
-    #[test]
-    fn dc_values_that_baseline_cannot_hold_are_seen() {
-        let fits = |values: &[i16]| {
-            let mut statistics = DcStatistics::new();
-            statistics.row(values);
-            statistics.fits()
-        };
-        assert!(fits(&[-1024, 1023]));
-        assert!(!fits(&[-1025, 0, 1023]));
     }
 }

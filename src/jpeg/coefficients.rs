@@ -1,65 +1,65 @@
 //! A JPEG cut into the tiles of a TIFF without decoding it: every coefficient and quantisation table stays.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::coded::{CodedRow, DcStatistics, RowBuilder, Span};
+use super::coded::{CodedRow, RowBuilder, Span};
 use super::entropy::Lookup;
 use super::frame::Frame;
 use super::header::{Component, Header};
 use super::huffman::{self, BitWriter, Table, ZIGZAG};
 use super::session::Encoding;
+use super::tile_encoder;
 use crate::error::{Error, Result, Stage};
 use crate::geometry::{Rect, Size};
 
-/// One component: its blocks inside the image.
+/// One component.
 struct Plane {
     /// Sampling factors, 1 or 2.
     h: u32,
     v: u32,
     /// Index into the quantisation tables.
     quantization: u8,
-    /// Index into the AC tables.
+    /// Indices into the Huffman tables.
+    dc: usize,
     ac: usize,
-    rows: Vec<CodedRow>,
 }
 
 /// A table of AC coefficients.
-pub(super) struct Ac {
+struct Ac {
     lookup: Arc<Lookup>,
     table: Table,
 }
 
-impl Ac {
-    pub(super) fn new(lookup: Arc<Lookup>) -> Self {
-        Ac { table: lookup.table(), lookup }
-    }
-
-    /// Whether tiles may use it: blocks beyond the image have no coefficients, and none is larger than those of 8-bit
-    /// images.
-    fn fits(&self) -> bool {
-        let small = self.table.values.iter().all(|symbol| u32::from(symbol & 15) <= huffman::MAX_AC_CATEGORY);
-        small && self.table.has(huffman::EOB)
-    }
+/// What the tiles of a file have in common.
+pub(super) struct Shared {
+    size: Size,
+    planes: Vec<Plane>,
+    /// Different tables only, in zigzag order.
+    quantization: Vec<[u16; 64]>,
+    /// Different ones only.
+    dc: Vec<Table>,
+    ac: Vec<Ac>,
+    stream: Vec<u8>,
 }
 
-/// All coefficients of a gray or YCbCr JPEG, ready to be cut into tiles by many threads at once.
+/// The coefficients of some rows of a gray or YCbCr JPEG, ready to be cut into tiles by many threads at once. Clones
+/// are cheap.
 ///
 /// Tiles decode to the same coefficients and quantisation tables as the source. So with chroma repeated all
 /// pixels are bit-identical; with interpolated chroma all but those next to a tile's edge, where a decoder
 /// that sees one tile at a time lacks the neighbour. Gray and 4:4:4 are bit-identical throughout.
 ///
-/// All tiles share the Huffman tables. Those of AC coefficients are the source's own, or where it has more than one scan
-/// the best for its statistics; those of DC values are the best.
+/// All tiles of a file share the Huffman tables. They are the source's own, or where it has more than one scan the best
+/// for its statistics. A DC table that lacks differences which 8-bit images may have, as tiles put other blocks next to
+/// each other, is replaced by that of annex K.
+#[derive(Clone)]
 pub struct Coefficients {
-    size: Size,
-    planes: Vec<Plane>,
-    /// Different tables only, in zigzag order.
-    quantization: Vec<[u16; 64]>,
-    /// For the first plane, and for the two of chroma.
-    dc: Vec<Table>,
-    /// Different ones only.
-    ac: Vec<Ac>,
-    tables: Vec<u8>,
+    shared: Arc<Shared>,
+    /// The first row of MCUs that is there.
+    first: u32,
+    /// For each plane, its blocks inside the image.
+    rows: Arc<[Vec<CodedRow>]>,
 }
 
 /// Why a file with this header cannot be taken over.
@@ -89,18 +89,6 @@ pub(super) fn sampling(components: &[Component]) -> Option<(u32, u32)> {
     regular.then_some((first.horizontal.into(), first.vertical.into()))
 }
 
-/// Gathers coefficients while rows are decoded.
-pub(super) struct Collector {
-    planes: Vec<Plane>,
-    /// For the first plane, and for the two of chroma.
-    statistics: Vec<DcStatistics>,
-    /// Different ones only.
-    ac: Vec<Ac>,
-    /// Different tables only, in zigzag order.
-    quantization: Vec<[u16; 64]>,
-    size: Size,
-}
-
 /// The place of a value in a list of different ones, where it is put if it is missing.
 fn place<T>(list: &mut Vec<T>, value: T, equal: impl Fn(&T, &T) -> bool) -> usize {
     list.iter().position(|known| equal(known, &value)).unwrap_or_else(|| {
@@ -109,83 +97,145 @@ fn place<T>(list: &mut Vec<T>, value: T, equal: impl Fn(&T, &T) -> bool) -> usiz
     })
 }
 
-impl Collector {
-    /// For a [`transferable`] file of this size, whose planes have these tables.
-    pub(super) fn new(size: Size, frame: &Frame, tables: Vec<Ac>) -> Self {
-        let (mut quantization, mut ac) = (Vec::new(), Vec::new());
-        let factors = |index: usize| {
-            let (own, chroma) = (&frame.planes[index], frame.planes.last().unwrap_or(&frame.planes[index]));
-            ((own.h / chroma.h) as u32, (own.v / chroma.v) as u32)
-        };
-        let planes: Vec<Plane> = (0..)
-            .zip(frame.planes.iter().zip(tables))
-            .map(|(index, (plane, table))| {
-                let (h, v) = factors(index);
-                let same = |a: &Ac, b: &Ac| (a.table.bits, &a.table.values) == (b.table.bits, &b.table.values);
-                Plane {
-                    h,
-                    v,
-                    quantization: place(&mut quantization, plane.quantization, |a, b| a == b) as u8,
-                    ac: place(&mut ac, table, same),
-                    rows: Vec::new(),
-                }
-            })
-            .collect();
-        let statistics = planes.iter().take(2).map(|_| DcStatistics::new()).collect();
-        Collector { planes, statistics, ac, quantization, size }
-    }
-
-    /// The table of a plane's AC coefficients.
-    pub(super) fn table(&self, plane: usize) -> &Table {
-        &self.ac[self.planes[plane].ac].table
-    }
-
-    /// Takes the next row of blocks of a plane.
-    pub(super) fn put(&mut self, plane: usize, row: &mut RowBuilder) {
-        self.planes[plane].rows.push(row.finish(&mut self.statistics[plane.min(1)]));
-    }
-
-    /// What was gathered, as an image that ends with the last row of MCUs.
+impl Shared {
+    /// For a [`transferable`] file of this size, whose planes have these tables for DC values and AC coefficients.
     ///
     /// # Errors
     /// `Unsupported` when a baseline stream cannot hold the coefficients.
-    pub(super) fn finish(self) -> Result<Coefficients> {
-        let Collector { planes, statistics, ac, quantization, size } = self;
-        if !statistics.iter().all(DcStatistics::fits) || !ac.iter().all(Ac::fits) {
-            return Err(Error::unsupported(Stage::Decode, "some coefficients are larger than 8-bit images have"));
+    pub(super) fn new(size: Size, frame: &Frame, tables: Vec<(Table, Arc<Lookup>)>) -> Result<Shared> {
+        let (mut quantization, mut dc_tables, mut ac_tables) = (Vec::new(), Vec::new(), Vec::new());
+        let chroma = frame.planes.last().expect("a file has components");
+        let mut planes = Vec::new();
+        for (index, (plane, (dc, ac))) in frame.planes.iter().zip(tables).enumerate() {
+            // Tiles put any two blocks next to each other.
+            let any = (0..=huffman::MAX_DC_CATEGORY).all(|category| dc.has(category as u8));
+            let dc = if any { dc } else { tile_encoder::dc_table(index) };
+            let ac = Ac { table: ac.table(), lookup: ac };
+            // Blocks beyond the image have no coefficients.
+            let small = ac.table.values.iter().all(|symbol| u32::from(symbol & 15) <= huffman::MAX_AC_CATEGORY);
+            if !small || !ac.table.has(huffman::EOB) {
+                return Err(too_large());
+            }
+            planes.push(Plane {
+                h: (plane.h / chroma.h) as u32,
+                v: (plane.v / chroma.v) as u32,
+                quantization: place(&mut quantization, plane.quantization, |a, b| a == b) as u8,
+                dc: place(&mut dc_tables, dc, Table::same),
+                ac: place(&mut ac_tables, ac, |a, b| a.table.same(&b.table)),
+            });
         }
-        let dc: Vec<Table> = statistics.iter().map(|statistics| Table::optimal(&statistics.categories)).collect();
-        let huffman = (0x00..).zip(&dc).chain((0x10..).zip(ac.iter().map(|ac| &ac.table)));
-        let tables = huffman::tables_stream(&quantization, huffman);
-        // A block of the first plane covers 8 rows of pixels.
-        let size = Size::new(size.width, size.height.min(8 * planes[0].rows.len() as u32));
-        Ok(Coefficients { size, planes, quantization, dc, ac, tables })
+        let huffman = (0x00..).zip(&dc_tables).chain((0x10..).zip(ac_tables.iter().map(|ac| &ac.table)));
+        let stream = huffman::tables_stream(&quantization, huffman);
+        Ok(Shared { size, planes, quantization, dc: dc_tables, ac: ac_tables, stream })
+    }
+
+    /// Size of an MCU in pixels.
+    pub(super) fn mcu(&self) -> Size {
+        Size::new(8 * self.planes[0].h, 8 * self.planes[0].v)
+    }
+
+    /// The rows of MCUs that these rows of pixels are in.
+    pub(super) fn mcu_rows(&self, rows: Range<u32>) -> Range<u32> {
+        let height = self.mcu().height;
+        rows.start / height..rows.end.div_ceil(height)
+    }
+
+    /// The table of a plane's AC coefficients.
+    pub(super) fn ac(&self, plane: usize) -> &Table {
+        &self.ac[self.planes[plane].ac].table
+    }
+
+    /// Rows of blocks of a plane in rows of MCUs of the file, as far as they are inside the image.
+    pub(super) fn block_rows(&self, plane: usize, mcu_rows: Range<u32>) -> Range<u32> {
+        let v = self.planes[plane].v;
+        let most = (self.size.height * v).div_ceil(8 * self.planes[0].v);
+        (mcu_rows.start * v).min(most)..(mcu_rows.end * v).min(most)
+    }
+}
+
+fn too_large() -> Error {
+    Error::unsupported(Stage::Decode, "some coefficients are larger than 8-bit images have")
+}
+
+/// Gathers coefficients while rows are decoded.
+pub(super) struct Collector {
+    shared: Arc<Shared>,
+    /// The first row of MCUs that is there.
+    first: u32,
+    /// For each plane, from there on.
+    rows: Vec<Vec<CodedRow>>,
+}
+
+impl Collector {
+    pub(super) fn new(shared: Shared) -> Self {
+        let rows = shared.planes.iter().map(|_| Vec::new()).collect();
+        Collector { shared: shared.into(), first: 0, rows }
+    }
+
+    /// Takes the next row of blocks of a plane, in the making.
+    pub(super) fn put(&mut self, plane: usize, row: &mut RowBuilder) {
+        self.rows[plane].push(row.finish());
+    }
+
+    /// Hands over the coefficients of these rows of pixels, which were put, unless they were taken before; those above
+    /// are forgotten.
+    pub(super) fn take(&mut self, rows: Range<u32>) -> Option<Result<Coefficients>> {
+        let mcu_rows = self.shared.mcu_rows(rows);
+        let before = self.first;
+        if mcu_rows.start < before {
+            return None;
+        }
+        let taken = self.rows.iter_mut().enumerate().map(|(plane, rows)| {
+            let start = self.shared.block_rows(plane, before..mcu_rows.start).len();
+            let end = self.shared.block_rows(plane, before..mcu_rows.end).len();
+            rows.drain(..end).skip(start).collect()
+        });
+        self.first = mcu_rows.end;
+        Some(Coefficients::new(Arc::clone(&self.shared), mcu_rows.start, taken.collect()))
     }
 }
 
 impl Coefficients {
+    /// Of rows of MCUs from `first` on; for each plane, its rows of blocks.
+    ///
+    /// # Errors
+    /// `Unsupported` when a baseline stream cannot hold the coefficients.
+    pub(super) fn new(shared: Arc<Shared>, first: u32, rows: Arc<[Vec<CodedRow>]>) -> Result<Self> {
+        // The first block of a tile is predicted as 0, any other as one before it.
+        let fits = |rows: &Vec<CodedRow>| {
+            let (least, most) = rows.iter().fold((0, 0), |(least, most), row| {
+                let (start, end) = row.dc_range();
+                (least.min(start), most.max(end))
+            });
+            huffman::category(i32::from(most) - i32::from(least)) <= huffman::MAX_DC_CATEGORY
+        };
+        if rows.iter().all(fits) { Ok(Coefficients { shared, first, rows }) } else { Err(too_large()) }
+    }
+
+    /// Of the whole image.
     pub fn size(&self) -> Size {
-        self.size
+        self.shared.size
     }
 
     /// Gray (photometric 1) and not YCbCr (photometric 6).
     pub fn is_gray(&self) -> bool {
-        self.planes.len() == 1
+        self.shared.planes.len() == 1
     }
 
     /// Value of the TIFF tag YCbCrSubSampling.
     pub fn subsampling(&self) -> (u16, u16) {
-        (self.planes[0].h as u16, self.planes[0].v as u16)
+        let luma = &self.shared.planes[0];
+        (luma.h as u16, luma.v as u16)
     }
 
     /// Size of an MCU: windows start at multiples of it.
     pub fn mcu(&self) -> Size {
-        Size::new(8 * self.planes[0].h, 8 * self.planes[0].v)
+        self.shared.mcu()
     }
 
     /// The stream with the tables that all tiles share: the value of the TIFF tag JPEGTables.
     pub fn tables(&self) -> &[u8] {
-        &self.tables
+        &self.shared.stream
     }
 
     /// Appends the stream of tile (`column`, `row`) of `window` to `out`. `Rect::of(size)` is the whole image.
@@ -206,8 +256,8 @@ impl Coefficients {
             |start: u32, length: u32, end: u32| length > 0 && start.checked_add(length).is_some_and(|e| e <= end);
         if !window.x.is_multiple_of(mcu.width)
             || !window.y.is_multiple_of(mcu.height)
-            || !inside(window.x, window.width, self.size.width)
-            || !inside(window.y, window.height, self.size.height)
+            || !inside(window.x, window.width, self.shared.size.width)
+            || !inside(window.y, window.height, self.shared.size.height)
         {
             return misuse(format!(
                 "a window of {} × {} at ({}, {}) cannot be cut without loss from {} × {}; \
@@ -216,8 +266,8 @@ impl Coefficients {
                 window.height,
                 window.x,
                 window.y,
-                self.size.width,
-                self.size.height,
+                self.shared.size.width,
+                self.shared.size.height,
                 mcu.width,
                 mcu.height
             ));
@@ -226,16 +276,29 @@ impl Coefficients {
             return misuse(format!("there is no tile ({column}, {row})"));
         }
 
-        self.write_headers(tile_px, out);
-        let cuts: Vec<Cut> = self.planes.iter().map(|plane| Cut::new(plane, window, mcu)).collect();
-        let mut predictions = [0; 3];
-        let mut bits = BitWriter::new(out);
         let across = tile_px / mcu.width;
         let down = tile_px / mcu.height;
+        let rows = row * down..((row + 1) * down).min(window.height.div_ceil(mcu.height));
+        let from = |row: u32| window.y / mcu.height + row;
+        let end = self.first + self.rows[0].len().div_ceil(self.shared.planes[0].v as usize) as u32;
+        if from(rows.start) < self.first || from(rows.end) > end {
+            return misuse(format!("the coefficients of tile ({column}, {row}) are not among these"));
+        }
+
+        self.write_headers(tile_px, out);
+        let cuts: Vec<Cut> = self
+            .shared
+            .planes
+            .iter()
+            .zip(self.rows.iter())
+            .map(|(plane, rows)| Cut::new(plane, (rows, self.first), window, mcu))
+            .collect();
+        let mut predictions = [0; 3];
+        let mut bits = BitWriter::new(out);
         for y in row * down..(row + 1) * down {
             for x in column * across..(column + 1) * across {
                 for (index, cut) in cuts.iter().enumerate() {
-                    let (dc, ac) = (&self.dc[index.min(1)], &self.ac[cut.plane.ac]);
+                    let (dc, ac) = (&self.shared.dc[cut.plane.dc], &self.shared.ac[cut.plane.ac]);
                     for v in 0..cut.plane.v {
                         for h in 0..cut.plane.h {
                             let (value, coded) = cut.block(x * cut.plane.h + h, y * cut.plane.v + v);
@@ -261,9 +324,10 @@ impl Coefficients {
     /// Start of image, frame header, scan header.
     fn write_headers(&self, tile_px: u32, out: &mut Vec<u8>) {
         // Baseline allows quantisation values of 8 bits only, and two tables of a kind.
-        let extended = self.quantization.iter().flatten().any(|value| *value > 255) || self.ac.len() > 2;
+        let Shared { planes, quantization, dc, ac, .. } = &*self.shared;
+        let extended = quantization.iter().flatten().any(|value| *value > 255) || dc.len() > 2 || ac.len() > 2;
         let frame = if extended { 0xc1 } else { 0xc0 };
-        let count = self.planes.len() as u8;
+        let count = planes.len() as u8;
         let side = (tile_px as u16).to_be_bytes();
         out.extend_from_slice(&[
             0xff,
@@ -279,12 +343,12 @@ impl Coefficients {
             side[1],
             count,
         ]);
-        for (id, plane) in (1..).zip(&self.planes) {
+        for (id, plane) in (1..).zip(planes) {
             out.extend_from_slice(&[id, (plane.h << 4 | plane.v) as u8, plane.quantization]);
         }
         out.extend_from_slice(&[0xff, 0xda, 0, 6 + 2 * count, count]);
-        for (id, plane) in (1..).zip(&self.planes) {
-            out.extend_from_slice(&[id, if id == 1 { 0x00 } else { 0x10 } | plane.ac as u8]);
+        for (id, plane) in (1..).zip(planes) {
+            out.extend_from_slice(&[id, (plane.dc << 4 | plane.ac) as u8]);
         }
         out.extend_from_slice(&[0, 63, 0]);
     }
@@ -293,8 +357,10 @@ impl Coefficients {
 /// A window on one plane, in blocks.
 struct Cut<'a> {
     plane: &'a Plane,
+    rows: &'a [CodedRow],
     left: u32,
-    top: u32,
+    /// In `rows`; may lie above them.
+    top: i64,
     width: u32,
     height: u32,
 }
@@ -316,11 +382,13 @@ const ODD_HORIZONTAL: u64 = odd_frequencies(true);
 const ODD_VERTICAL: u64 = odd_frequencies(false);
 
 impl<'a> Cut<'a> {
-    fn new(plane: &'a Plane, window: Rect, mcu: Size) -> Self {
+    /// `rows` are those from a row of MCUs on.
+    fn new(plane: &'a Plane, (rows, first): (&'a [CodedRow], u32), window: Rect, mcu: Size) -> Self {
         Cut {
             plane,
+            rows,
             left: window.x / mcu.width * plane.h,
-            top: window.y / mcu.height * plane.v,
+            top: (i64::from(window.y / mcu.height) - i64::from(first)) * i64::from(plane.v),
             // As libjpeg counts the blocks of an image of this size.
             width: (window.width * plane.h).div_ceil(mcu.width),
             height: (window.height * plane.v).div_ceil(mcu.height),
@@ -331,7 +399,7 @@ impl<'a> Cut<'a> {
     #[inline]
     fn block(&self, x: u32, y: u32) -> (i16, Coded<'a>) {
         let inner = |at: u32, length: u32| at.min(length - 1);
-        let row = &self.plane.rows[(self.top + inner(y, self.height)) as usize];
+        let row = &self.rows[(self.top + i64::from(inner(y, self.height))) as usize];
         let (dc, span) = row.block((self.left + inner(x, self.width)) as usize);
         let coded = if x < self.width && y < self.height {
             Coded::Inside(span)
@@ -389,7 +457,7 @@ mod tests {
             decoder.keep_coefficients().expect("coefficients to keep");
             let mut row = vec![0; size.width as usize * channels];
             while decoder.read_scanlines(&mut row).expect("rows") > 0 {}
-            let coefficients = decoder.take_coefficients().expect("coefficients");
+            let coefficients = decoder.take_coefficients(0..size.height).expect("coefficients");
             let whole_window = Rect::of(size);
             let corner = Rect { x: 16, y: 16, width: 45, height: 37 };
             for (window, tile_px) in [(whole_window, 16), (whole_window, 48), (whole_window, 128), (corner, 32)] {

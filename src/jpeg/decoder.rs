@@ -1,5 +1,6 @@
 //! Rows of a JPEG at full quality.
 
+use std::ops::Range;
 use std::{mem, ptr};
 
 use mozjpeg_sys as ffi;
@@ -142,25 +143,29 @@ impl Decoder {
         }
         self.coefficient_bytes().map_err(|reason| Error::unsupported(Stage::Decode, reason))?;
         if let Some(native) = &mut self.native {
-            native.keep();
+            native.keep()?;
         }
         self.keeping = Keeping::Rows;
         Ok(())
     }
 
-    /// The coefficients of the rows that were read, which are all blocks down to the last of those rows at least. To be
-    /// called once, behind the last row that is wanted, in the pool that is to do what work it is.
+    /// The coefficients of these rows, which were read. Those above are forgotten, too, so that what is taken piece by
+    /// piece is held only once; made in the pool that this is called in, where that is work.
     ///
     /// # Errors
     /// `Unsupported`, with the reason, when some are outside of what a baseline stream can hold; `Misuse` when none
-    /// were kept.
-    pub fn take_coefficients(&mut self) -> Result<Coefficients> {
-        let native = self.native.as_mut().and_then(|native| native.take());
-        match (mem::replace(&mut self.keeping, Keeping::No), native) {
-            (Keeping::Rows, Some(coefficients)) => coefficients,
-            (Keeping::Lost, _) => Err(Error::unsupported(Stage::Decode, "its stream is unusual")),
-            _ => Err(Error::misuse(Stage::Decode, "no coefficients were kept")),
+    /// were kept of these rows, or no longer.
+    pub fn take_coefficients(&mut self, rows: Range<u32>) -> Result<Coefficients> {
+        if let Keeping::Lost = self.keeping {
+            return Err(Error::unsupported(Stage::Decode, "its stream is unusual"));
         }
+        let kept = self.native.as_mut().and_then(|native| native.take(rows.clone()));
+        kept.unwrap_or_else(|| {
+            Err(Error::misuse(
+                Stage::Decode,
+                format!("no coefficients are kept of rows {} to {}", rows.start, rows.end),
+            ))
+        })
     }
 
     /// Reads all scans of a file that has several, in the threads of `pool`. To be called before the first row; without

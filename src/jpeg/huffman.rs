@@ -107,6 +107,11 @@ impl Table {
         self.entries.get(at as usize).copied().unwrap_or(0)
     }
 
+    /// Whether they have the same codes.
+    pub(super) fn same(&self, other: &Table) -> bool {
+        (self.bits, &self.values) == (other.bits, &other.values)
+    }
+
     /// Whether there is a code for `symbol`.
     pub(super) fn has(&self, symbol: u8) -> bool {
         self.codes[usize::from(symbol)].1 > 0

@@ -1,17 +1,17 @@
 //! The decoder for streams without a fault: gray and YCbCr, sequential and progressive, chroma halved or not.
 
-use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::coded::RowBuilder;
-use super::coefficients::{Ac, Coefficients, Collector};
+use super::coefficients::{Coefficients, Collector, Shared};
 use super::entropy::{Lookup, Mcus, Result, Surprise};
 use super::frame::{Frame, Member, Scan};
 use super::header::{EOI, Header};
-use super::huffman::{Histogram, ZIGZAG};
+use super::huffman::{Histogram, Table, ZIGZAG};
 use super::samples::{self, Pairs, Rows, Scratch};
 use super::session::Encoding;
 use super::stored::Stored;
@@ -26,14 +26,21 @@ pub(super) struct Native {
     source: Source,
     /// For each plane, rows of blocks within a row of MCUs.
     builders: Vec<Vec<RowBuilder>>,
-    /// Coefficients are to be kept; `collector` is made once the scans are read.
-    keeping: bool,
-    collector: Option<Collector>,
+    kept: Kept,
     size: Size,
     /// Rows of MCUs that are decoded, and rows of pixels that were handed out.
     mcu_rows: u32,
     next_row: u32,
     failed: bool,
+}
+
+/// Coefficients that are kept beside the rows.
+enum Kept {
+    Nothing,
+    /// Of the only scan.
+    Rows(Collector),
+    /// Those that are stored anyway; what their tiles have in common is known from the first time they are asked for.
+    Stored(Option<Arc<Shared>>),
 }
 
 /// Where rows of blocks come from.
@@ -79,8 +86,7 @@ impl Native {
             scratch: Default::default(),
             source,
             builders: frame.planes.iter().map(|plane| (0..plane.v).map(|_| RowBuilder::default()).collect()).collect(),
-            keeping: false,
-            collector: None,
+            kept: Kept::Nothing,
             size: header.size,
             mcu_rows: 0,
             next_row: 0,
@@ -96,46 +102,42 @@ impl Native {
     }
 
     /// Keeps the coefficients of all rows that follow.
-    pub(super) fn keep(&mut self) {
-        self.keeping = true;
+    ///
+    /// # Errors
+    /// `Unsupported` when tiles cannot hold them.
+    pub(super) fn keep(&mut self) -> crate::error::Result<()> {
+        self.kept = match self.source {
+            Source::Scan { .. } => {
+                let tables = |member: &Member| match (&member.dc, &member.ac) {
+                    (Some(dc), Some(ac)) => (dc.table(), Arc::clone(ac)),
+                    _ => unreachable!("a sequential scan has both tables"),
+                };
+                let tables = self.frame.scans[0].members.iter().map(tables).collect();
+                Kept::Rows(Collector::new(Shared::new(self.size, &self.frame, tables)?))
+            }
+            _ => Kept::Stored(None),
+        };
+        Ok(())
     }
 
-    /// The coefficients kept so far, if any; made in the pool that this is called in, where that is work.
-    pub(super) fn take(&mut self) -> Option<crate::error::Result<Coefficients>> {
-        if !mem::replace(&mut self.keeping, false) {
+    /// The coefficients of these rows of pixels, if they were decoded and not taken before; made in the pool that this is
+    /// called in, where that is work.
+    pub(super) fn take(&mut self, rows: Range<u32>) -> Option<crate::error::Result<Coefficients>> {
+        let mcu_px = 8 * self.frame.planes[0].v as u32;
+        if rows.is_empty() || rows.end > self.size.height.min(self.mcu_rows * mcu_px) {
             return None;
         }
-        match &self.source {
-            Source::Scan { .. } => self.collector.take().map(Collector::finish),
-            Source::Scans => None,
-            Source::Stored(stored) => Some(self.code(stored)),
+        match (&mut self.kept, &self.source) {
+            (Kept::Rows(collector), _) => collector.take(rows),
+            (Kept::Stored(shared), Source::Stored(stored)) => {
+                let shared = match shared {
+                    Some(shared) => Ok(Arc::clone(shared)),
+                    None => best(stored, &self.frame, self.size).map(|new| Arc::clone(shared.insert(new.into()))),
+                };
+                Some(shared.and_then(|shared| code(stored, &self.frame, shared, rows)))
+            }
+            _ => None,
         }
-    }
-
-    /// All blocks, coded with the best tables for the first plane and for the two of chroma.
-    fn code(&self, stored: &[Stored]) -> crate::error::Result<Coefficients> {
-        let planes: Vec<_> = stored.iter().zip(&self.frame.planes).collect();
-        let mut histograms: Vec<Histogram> =
-            planes.par_iter().with_max_len(1).map(|(stored, plane)| stored.histogram(plane)).collect();
-        if let [_, cb, cr] = &mut histograms[..] {
-            cb.add(cr);
-            *cr = cb.clone();
-        }
-        let tables = histograms.iter().map(|histogram| Ac::new(Arc::new(Lookup::best(histogram)))).collect();
-        let mut collector = Collector::new(self.size, &self.frame, tables);
-        for (index, (stored, plane)) in planes.into_iter().enumerate() {
-            let table = collector.table(index);
-            let rows: Vec<RowBuilder> = (0..plane.blocks.height as usize)
-                .into_par_iter()
-                .map(|y| {
-                    let mut builder = RowBuilder::default();
-                    (0..plane.blocks.width as usize).for_each(|x| builder.code(stored.block(x, y), table));
-                    builder
-                })
-                .collect();
-            rows.into_iter().for_each(|mut row| collector.put(index, &mut row));
-        }
-        collector.finish()
     }
 
     /// Reads all scans where there are several, those that do not depend on each other in `pool`.
@@ -195,16 +197,11 @@ impl Native {
 
     fn decode_scan(&mut self, file: &[u8]) -> Result<()> {
         let Source::Scan { mcus, predictions } = &mut self.source else { unreachable!("the caller looked") };
-        if self.keeping && self.collector.is_none() {
-            let ac =
-                |member: &Member| Ac::new(Arc::clone(member.ac.as_ref().expect("a sequential scan has both tables")));
-            let tables = self.frame.scans[0].members.iter().map(ac).collect();
-            self.collector = Some(Collector::new(self.size, &self.frame, tables));
-        }
-        let builders = self.collector.as_ref().map(|_| &mut self.builders[..]);
+        let kept = if let Kept::Rows(collector) = &mut self.kept { Some(collector) } else { None };
+        let builders = kept.is_some().then_some(&mut self.builders[..]);
         let at = (mcus, &mut *predictions);
         decode_mcus(file, at, self.mcu_rows as usize, &self.frame, &self.quantization, &mut self.rows, builders)?;
-        if let Some(collector) = &mut self.collector {
+        if let Some(collector) = kept {
             for (plane, builders) in self.builders.iter_mut().enumerate() {
                 let first = self.mcu_rows * builders.len() as u32;
                 let rows = self.frame.planes[plane].blocks.height.saturating_sub(first) as usize;
@@ -239,6 +236,34 @@ impl Native {
         }
         pairs.finish();
     }
+}
+
+/// What tiles have in common, with the best tables for the first plane and for the two of chroma.
+fn best(stored: &[Stored], frame: &Frame, size: Size) -> crate::error::Result<Shared> {
+    let planes: Vec<_> = stored.iter().zip(&frame.planes).collect();
+    let mut histograms: Vec<[Histogram; 2]> =
+        planes.par_iter().with_max_len(1).map(|(stored, plane)| stored.histograms(plane)).collect();
+    if let [_, cb, cr] = &mut histograms[..] {
+        cb.iter_mut().zip(&*cr).for_each(|(sum, counts)| sum.add(counts));
+        *cr = cb.clone();
+    }
+    let tables = histograms.iter().map(|[dc, ac]| (Table::optimal(dc), Arc::new(Lookup::best(ac))));
+    Shared::new(size, frame, tables.collect())
+}
+
+/// Rows of stored blocks, coded.
+fn code(stored: &[Stored], frame: &Frame, shared: Arc<Shared>, rows: Range<u32>) -> crate::error::Result<Coefficients> {
+    let mcu_rows = shared.mcu_rows(rows);
+    let planes = stored.iter().zip(&frame.planes).enumerate().map(|(index, (stored, plane))| {
+        let table = shared.ac(index);
+        let row = |builder: &mut RowBuilder, y| {
+            (0..plane.blocks.width as usize).for_each(|x| builder.code(stored.block(x, y as usize), table));
+            builder.finish()
+        };
+        shared.block_rows(index, mcu_rows.clone()).into_par_iter().map_init(RowBuilder::default, row).collect()
+    });
+    let planes = planes.collect();
+    Coefficients::new(shared, mcu_rows.start, planes)
 }
 
 /// Decodes a row of MCUs of the only scan; with `builders`, one for each row of blocks of each plane, the blocks are

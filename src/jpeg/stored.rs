@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::coded::{Block, Zigzag};
 use super::entropy::{Bits, BlockMut, Mcus, Result, Surprise};
 use super::frame::{Frame, Plane, Scan};
-use super::huffman::Histogram;
+use super::huffman::{self, Histogram};
 
 /// The coefficients of one plane, for the blocks of whole MCUs in rows from the top.
 pub(super) struct Stored {
@@ -44,13 +44,23 @@ impl Stored {
         Zigzag { dc: self.dc[at], ac: &self.ac[at], nonzero: self.nonzero[at] }
     }
 
-    /// Symbols that a sequential stream of the blocks inside the image holds.
-    pub(super) fn histogram(&self, plane: &Plane) -> Histogram {
-        let mut histogram = Histogram::default();
+    /// Symbols that a sequential stream of the blocks inside the image holds: of DC values, and of AC coefficients.
+    pub(super) fn histograms(&self, plane: &Plane) -> [Histogram; 2] {
+        let (mut dc, mut ac) = (Histogram::default(), Histogram::default());
+        // Tiles put any two blocks next to each other, so every category needs a code.
+        (0..=huffman::MAX_DC_CATEGORY).for_each(|category| dc.count(category as u8));
         for y in 0..plane.blocks.height as usize {
-            (0..plane.blocks.width as usize).for_each(|x| self.block(x, y).count(&mut histogram));
+            let mut prediction = i32::from(self.block(0, y).dc);
+            for x in 0..plane.blocks.width as usize {
+                let block = self.block(x, y);
+                let value = i32::from(block.dc);
+                // Values that no baseline stream holds are refused later.
+                dc.count(huffman::category(value - prediction).min(huffman::MAX_DC_CATEGORY) as u8);
+                prediction = value;
+                block.count(&mut ac);
+            }
         }
-        histogram
+        [dc, ac]
     }
 
     /// Decodes all scans, those that do not depend on each other in `pool`.

@@ -22,8 +22,6 @@ const QUANTISATION: [[u8; 64]; 2] = [
 
 /// The Huffman tables of annex K (K.3 to K.6), of luminance and chrominance.
 static HUFFMAN: LazyLock<[Codes; 2]> = LazyLock::new(|| {
-    const DC_LUMINANCE: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
-    const DC_CHROMINANCE: [u8; 16] = [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
     const AC_LUMINANCE: [u8; 16] = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
     const AC_CHROMINANCE: [u8; 16] = [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 119];
     const AC_LUMINANCE_SYMBOLS: &[u8] = &[
@@ -48,12 +46,18 @@ static HUFFMAN: LazyLock<[Codes; 2]> = LazyLock::new(|| {
         0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda,
         0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
     ];
-    let dc = |bits| Table::new(bits, (0..=11).collect());
     [
-        Codes { dc: dc(DC_LUMINANCE), ac: Table::new(AC_LUMINANCE, AC_LUMINANCE_SYMBOLS.to_vec()) },
-        Codes { dc: dc(DC_CHROMINANCE), ac: Table::new(AC_CHROMINANCE, AC_CHROMINANCE_SYMBOLS.to_vec()) },
+        Codes { dc: dc_table(0), ac: Table::new(AC_LUMINANCE, AC_LUMINANCE_SYMBOLS.to_vec()) },
+        Codes { dc: dc_table(1), ac: Table::new(AC_CHROMINANCE, AC_CHROMINANCE_SYMBOLS.to_vec()) },
     ]
 });
+
+/// The table of annex K for the DC values of a component (K.3 and K.4): luminance is the first.
+pub(super) fn dc_table(component: usize) -> Table {
+    const LUMINANCE: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
+    const CHROMINANCE: [u8; 16] = [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
+    Table::new(if component == 0 { LUMINANCE } else { CHROMINANCE }, (0..=11).collect())
+}
 
 /// What the tiles hold and how it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -610,16 +610,51 @@ fn keeping_coefficients_changes_no_row_and_may_stop_early() {
         assert_eq!(rows, whole.samples.as_bytes()[..rows.len()], "{name}");
         assert_eq!(decoder.keep_coefficients().expect_err("too late").kind, ErrorKind::Misuse);
 
-        // What was read holds the rows that were read, whatever the tables.
-        let some = decoder.take_coefficients().expect("coefficients");
+        let some = decoder.take_coefficients(0..32).expect("coefficients");
         let window = Rect { x: 16, y: 0, width: 48, height: 32 };
         let tile = |coefficients: &Coefficients| {
-            let mut stream = Vec::new();
+            let mut stream = coefficients.tables().to_vec();
             coefficients.cut_tile(window, 0, 0, 48, &mut stream).expect("a tile");
-            decode_whole(&join(coefficients.tables(), &stream))
+            stream
         };
-        assert_same(&tile(&some), &tile(&all), name);
-        assert_eq!(decoder.take_coefficients().err().expect("taken").kind, ErrorKind::Misuse);
+        assert!(tile(&some) == tile(&all), "{name}: another tile");
+        // Of rows that were not read yet there is nothing.
+        assert_eq!(decoder.take_coefficients(32..96).err().expect("not read").kind, ErrorKind::Misuse);
+    }
+}
+
+#[test]
+fn coefficients_taken_piece_by_piece_make_the_same_tiles() {
+    for name in ["gray", "ycc420", "ycc422", "ycc440", "ycc444", "progressive", "noninterleaved", "restart"] {
+        let data = fixture(name);
+        let all = coefficients_of(data.clone(), &Limits::default()).expect("coefficients");
+        let tile_px = 32;
+        for window in [Rect::of(SIZE), Rect { x: 16, y: 16, width: 35, height: SIZE.height - 16 }] {
+            let mut decoder = Decoder::new(data.clone(), &Limits::default()).expect("a header");
+            decoder.keep_coefficients().expect("coefficients to keep");
+            let mut row = vec![0; SIZE.width as usize * decoder.format().channels()];
+            let mut read = 0;
+            for tile_row in 0..window.height.div_ceil(tile_px) {
+                let rows = window.y + tile_row * tile_px..(window.y + (tile_row + 1) * tile_px).min(SIZE.height);
+                while read < rows.end {
+                    read += decoder.read_scanlines(&mut row).expect("a row") as u32;
+                }
+                let some = decoder.take_coefficients(rows.clone()).expect("coefficients");
+                assert!(some.tables() == all.tables(), "{name}: other tables");
+                for column in 0..window.width.div_ceil(tile_px) {
+                    let cut = |coefficients: &Coefficients| {
+                        let mut stream = Vec::new();
+                        coefficients.cut_tile(window, column, tile_row, tile_px, &mut stream).expect("a tile");
+                        stream
+                    };
+                    assert!(cut(&some) == cut(&all), "{name}: tile ({column}, {tile_row}) of {window:?}");
+                }
+                if tile_row > 0 {
+                    let other = some.cut_tile(window, 0, 0, tile_px, &mut Vec::new());
+                    assert_eq!(other.expect_err("a tile above").kind, ErrorKind::Misuse);
+                }
+            }
+        }
     }
 }
 
@@ -681,18 +716,18 @@ fn tiles_are_cut_by_many_threads_at_once() {
 }
 
 #[test]
-fn shared_tables_fit_the_image() {
-    // One tile of the size of the source holds the same blocks, so only the Huffman tables differ.
+fn tiles_have_the_tables_of_the_source() {
+    // One tile of the size of the source holds the same blocks, so that it is the same stream.
     for kind in [TileKind::Gray, TileKind::Rgb { half_chroma: true }, TileKind::Rgb { half_chroma: false }] {
         let encoder = TileEncoder::new(kind, 256, 90).expect("an encoder");
         let mut standard = Vec::new();
         encoder.encode(pixels(kind, 256).samples.as_bytes(), 256 * kind.channels(), &mut standard).expect("a tile");
         let data = join(encoder.tables(), &standard);
         let coefficients = coefficients_of(data.clone(), &Limits::default()).expect("coefficients");
-        let mut fitted = Vec::new();
-        coefficients.cut_tile(Rect::of(coefficients.size()), 0, 0, 256, &mut fitted).expect("a tile");
-        assert!(fitted.len() < standard.len(), "{kind:?}: {} bytes, {} before", fitted.len(), standard.len());
-        assert_same(&decode_whole(&join(coefficients.tables(), &fitted)), &decode_whole(&data), "the same blocks");
+        let mut tile = Vec::new();
+        coefficients.cut_tile(Rect::of(coefficients.size()), 0, 0, 256, &mut tile).expect("a tile");
+        assert!(tile == standard, "{kind:?}: another stream");
+        assert_same(&decode_whole(&join(coefficients.tables(), &tile)), &decode_whole(&data), "the same pixels");
     }
 }
 

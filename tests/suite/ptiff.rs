@@ -279,13 +279,13 @@ fn carried_tiles_keep_the_pixels_of_their_source() {
         let mut writer = case.writer(&path).expect("the writer is made");
         let subsampling = (!coefficients.is_gray()).then(|| coefficients.subsampling());
         let carried = ptiff::Carried { tables: coefficients.tables().to_vec(), subsampling };
-        writer.carry_level0(carried).expect("it is carried");
+        writer.split().0.carry(carried).expect("it is carried");
         let across = size.width.div_ceil(case.options.tile);
         for index in 0..across * across {
             let mut tile = Vec::new();
             let (column, row) = (index % across, index / across);
             coefficients.cut_tile(Rect::of(size), column, row, case.options.tile, &mut tile).expect("a tile");
-            writer.write_carried_tile(index as usize, &tile).expect("the tile is taken");
+            writer.split().0.write_carried(index as usize, &[tile]).expect("the tile is taken");
         }
         for (index, level) in levels.iter().enumerate().skip(1) {
             writer.write_rows(index, level).expect("the rows are taken");
@@ -463,9 +463,9 @@ fn misuse_is_refused() {
     misuse(writer().write_rows(0, &rows(RGBA, 100, 1)), "another format");
     misuse(writer().write_rows(3, &rows(RGB, 100, 1)), "no such level");
     misuse(writer().write_rows(0, &rows(RGB, 100, 51)), "more rows than there are");
-    misuse(writer().write_carried_tile(0, &[]), "nothing is carried");
+    misuse(writer().split().0.write_carried(0, &[b""]), "nothing is carried");
     let carried = ptiff::Carried { tables: Vec::new(), subsampling: Some((1, 1)) };
-    misuse(writer().carry_level0(carried), "not a JPEG pyramid");
+    misuse(writer().split().0.carry(carried), "not a JPEG pyramid");
     let uneven = Pyramid {
         format: RGB,
         levels: vec![case.size, Size::new(51, 25), Size::new(26, 13)],

@@ -81,6 +81,14 @@ pub struct Encoded {
     pub checksum: Option<u32>,
 }
 
+/// A compressed tile, and where it was put; where there was no room, the stream itself.
+pub struct Put<P> {
+    pub bytes: usize,
+    /// As [`Encoded::checksum`].
+    pub checksum: Option<u32>,
+    pub place: std::result::Result<P, Vec<u8>>,
+}
+
 /// Compresses rows of tiles, each tile in whatever thread is free.
 pub struct Compressors {
     compression: Compression,
@@ -88,7 +96,7 @@ pub struct Compressors {
     options: Options,
     /// Those not in use; never more than threads have worked at once.
     idle: Mutex<Vec<Compressor>>,
-    /// Buffers of streams that are stored; never more than there are tiles in the rows that were compressed at once.
+    /// Buffers of streams for which there was no room; never more than tiles in the rows that were compressed at once.
     spare: Mutex<Vec<Vec<u8>>>,
     jpeg: Option<JpegLevel>,
 }
@@ -110,11 +118,17 @@ impl Compressors {
         self.jpeg.as_ref()
     }
 
-    /// Compresses one row of tiles, from left to right: `rows` of `raster`, at most as many as a tile has.
+    /// Compresses one row of tiles, from left to right: `rows` of `raster`, at most as many as a tile has. `put` is called
+    /// for each stream as soon as it is there, in whatever order.
     ///
     /// # Errors
     /// `Misuse` for a raster of another depth, `Io` when a codec fails, which none does on valid input.
-    pub fn encode_row(&self, raster: &Raster, rows: Range<u32>) -> Result<Vec<Encoded>> {
+    pub fn encode_row<P: Send>(
+        &self,
+        raster: &Raster,
+        rows: Range<u32>,
+        put: impl Fn(&[u8]) -> Option<P> + Sync,
+    ) -> Result<Vec<Put<P>>> {
         (0..raster.width.div_ceil(self.shape.side))
             .into_par_iter()
             .map(|column| {
@@ -124,18 +138,31 @@ impl Compressors {
                     None => Compressor::new(self.compression, self.shape, &self.options)?,
                 };
                 let span = trace::span("compress tile");
-                compressor.stream = lock(&self.spare).pop().unwrap_or_default();
+                if compressor.stream.capacity() == 0 {
+                    compressor.stream = lock(&self.spare).pop().unwrap_or_default();
+                }
                 let encoded = compressor.encode(raster, rows.clone(), column * self.shape.side);
                 drop(span);
+                let done = encoded.map(|Encoded { stream, checksum }| {
+                    let (bytes, place) = (stream.len(), put(&stream));
+                    let place = match place {
+                        Some(place) => {
+                            compressor.stream = stream;
+                            Ok(place)
+                        }
+                        None => Err(stream),
+                    };
+                    Put { bytes, checksum, place }
+                });
                 lock(&self.idle).push(compressor);
-                encoded
+                done
             })
             .collect()
     }
 
-    /// Takes back the buffers of streams that are stored.
-    pub fn recycle(&self, encoded: Vec<Encoded>) {
-        lock(&self.spare).extend(encoded.into_iter().map(|encoded| encoded.stream));
+    /// Takes back the buffer of a stream that is stored.
+    pub fn recycle(&self, stream: Vec<u8>) {
+        lock(&self.spare).push(stream);
     }
 }
 

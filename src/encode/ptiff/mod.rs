@@ -20,7 +20,7 @@ mod tags;
 mod writer;
 
 pub use reader::{Description, Finding, LevelDescription, MetadataBytes, Report, read_level, read_structure, validate};
-pub use writer::{Carried, Writer, is_temporary, temporary_beside};
+pub use writer::{Carried, LevelRows, Writer, is_temporary, temporary_beside};
 
 /// Compression of the tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 
 use super::ahead;
-use super::compress::{Compressors, Encoded, TileShape};
+use super::compress::{Compressors, Put, TileShape};
 use super::layout::{self, Contents, JpegLevel, LevelContents, Plan};
 use super::{Compression, Options, Pyramid, Written, reader, resolve};
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -75,7 +75,7 @@ struct Level {
     tiles: Vec<Tile>,
     /// Present exactly with JPEG compression.
     jpeg: Option<JpegLevel>,
-    /// Tiles come through [`Writer::write_carried_tile`] instead of rows.
+    /// Tiles come through [`LevelRows::write_carried`] instead of rows.
     carried: bool,
 }
 
@@ -191,58 +191,6 @@ impl Writer {
         let (full, below) = self.levels.split_at_mut(1);
         let shared = &self.shared;
         (LevelRows { first: 0, levels: full, shared }, LevelRows { first: 1, levels: below, shared })
-    }
-
-    /// Says that the full-resolution tiles arrive compressed, through [`Writer::write_carried_tile`]; the levels below
-    /// are still given as rows and encoded anew. To be called before anything is written to full resolution.
-    ///
-    /// The streams hold gray or YCbCr as JFIF defines them; RGB and CMYK streams need decoding.
-    ///
-    /// # Errors
-    /// `Misuse` when the file's tiles are not JPEG, when the sampling does not fit the format or the tile size, or when
-    /// rows were already written.
-    pub fn carry_level0(&mut self, carried: Carried) -> Result<()> {
-        self.start_carrying(carried).map_err(|e| e.of(self.shared.path.display().to_string()))
-    }
-
-    fn start_carrying(&mut self, carried: Carried) -> Result<()> {
-        let misuse = |message: &str| Err(Error::misuse(Stage::Encode, message));
-        let top = &mut self.levels[0];
-        if self.compression != Compression::Jpeg {
-            return misuse("JPEG tiles can be carried only into a file with JPEG compression");
-        }
-        if top.rows_taken > 0 || !top.tiles.is_empty() {
-            return misuse("full resolution was begun before it was said to be carried");
-        }
-        match (self.pyramid.format.color, carried.subsampling) {
-            (Color::Gray, None) => {}
-            (Color::Rgb, Some((h, v))) if [h, v].iter().all(|f| [1, 2, 4].contains(f)) => {
-                // A tile holds whole MCUs.
-                if !self.options.tile.is_multiple_of(8 * u32::from(h.max(v))) {
-                    return misuse("tiles of this size do not hold whole JPEG blocks of the source");
-                }
-            }
-            _ => return misuse("only gray and YCbCr JPEG sources can be carried"),
-        }
-        top.jpeg = Some(JpegLevel { tables: carried.tables, subsampling: carried.subsampling });
-        top.carried = true;
-        Ok(())
-    }
-
-    /// Takes the full-resolution tile `index` (row by row, from 0, in order): an abbreviated JPEG stream of a whole
-    /// tile.
-    ///
-    /// # Errors
-    /// `Misuse` for a tile out of order or without [`Writer::carry_level0`], `Io` when spilling fails.
-    pub fn write_carried_tile(&mut self, index: usize, stream: &[u8]) -> Result<()> {
-        let top = &mut self.levels[0];
-        let result = if !top.carried || index != top.tiles.len() || index >= top.tile_count() {
-            let message = format!("carried tile {index}, when tile {} was due", top.tiles.len());
-            Err(Error::misuse(Stage::Encode, message))
-        } else {
-            lock(&self.shared.store).keep(stream, None).map(|tile| top.tiles.push(tile))
-        };
-        result.map_err(|e| e.of(self.shared.path.display().to_string()))
     }
 
     /// Writes the file, checks it and puts it in its place. Hashing and checking are work for `pool`; what waits for the
@@ -454,6 +402,77 @@ impl LevelRows<'_> {
         self.take(level, rows).map_err(|e| e.of(self.shared.path.display().to_string()))
     }
 
+    /// Says that the full-resolution tiles arrive compressed, through [`LevelRows::write_carried`]; the levels below
+    /// are still given as rows and encoded anew. To be called before anything is written to full resolution.
+    ///
+    /// The streams hold gray or YCbCr as JFIF defines them; RGB and CMYK streams need decoding.
+    ///
+    /// # Errors
+    /// `Misuse` when the file's tiles are not JPEG, when the sampling does not fit the format or the tile size, when
+    /// rows were already written, or where full resolution is not among these levels.
+    pub fn carry(&mut self, carried: Carried) -> Result<()> {
+        self.start_carrying(carried).map_err(|e| e.of(self.shared.path.display().to_string()))
+    }
+
+    fn start_carrying(&mut self, carried: Carried) -> Result<()> {
+        let misuse = |message: &str| Err(Error::misuse(Stage::Encode, message));
+        let Some(top) = self.levels.first_mut().filter(|_| self.first == 0) else {
+            return misuse("only full resolution can be carried");
+        };
+        if top.jpeg.is_none() {
+            return misuse("JPEG tiles can be carried only into a file with JPEG compression");
+        }
+        if top.rows_taken > 0 || !top.tiles.is_empty() {
+            return misuse("full resolution was begun before it was said to be carried");
+        }
+        let TileShape { side, format } = self.shared.shape;
+        match (format.color, carried.subsampling) {
+            (Color::Gray, None) => {}
+            (Color::Rgb, Some((h, v))) if [h, v].iter().all(|f| [1, 2, 4].contains(f)) => {
+                // A tile holds whole MCUs.
+                if !side.is_multiple_of(8 * u32::from(h.max(v))) {
+                    return misuse("tiles of this size do not hold whole JPEG blocks of the source");
+                }
+            }
+            _ => return misuse("only gray and YCbCr JPEG sources can be carried"),
+        }
+        top.jpeg = Some(JpegLevel { tables: carried.tables, subsampling: carried.subsampling });
+        top.carried = true;
+        Ok(())
+    }
+
+    /// Takes full-resolution tiles from number `first` on (row by row, from 0, in order): for each, an abbreviated JPEG
+    /// stream of a whole tile.
+    ///
+    /// # Errors
+    /// `Misuse` for tiles out of order, without [`LevelRows::carry`] or where full resolution is not among these
+    /// levels; `Io` when spilling fails.
+    pub fn write_carried(&mut self, first: usize, streams: &[impl AsRef<[u8]>]) -> Result<()> {
+        self.take_carried(first, streams).map_err(|e| e.of(self.shared.path.display().to_string()))
+    }
+
+    fn take_carried(&mut self, first: usize, streams: &[impl AsRef<[u8]>]) -> Result<()> {
+        let misuse = |message| Err(Error::misuse(Stage::Encode, message));
+        let Some(top) = self.levels.first_mut().filter(|level| self.first == 0 && level.carried) else {
+            return misuse("carried tiles, but full resolution is not carried".to_string());
+        };
+        let (due, count) = (top.tiles.len(), top.tile_count());
+        if first != due || streams.len() > count - due {
+            let last = first + streams.len();
+            return misuse(format!("carried tiles {first} to {last}, when tile {due} of {count} was due"));
+        }
+        let mut store = lock(&self.shared.store);
+        for stream in streams {
+            let stream = stream.as_ref();
+            let place = match store.remember(stream) {
+                Some(place) => place,
+                None => store.spill(stream)?,
+            };
+            top.tiles.push(Tile::new(stream.len(), None, place)?);
+        }
+        Ok(())
+    }
+
     fn take(&mut self, index: usize, rows: &Raster) -> Result<()> {
         let Shared { shape: TileShape { side, format }, compressors, store, .. } = self.shared;
         let Some(level) = index.checked_sub(self.first).and_then(|at| self.levels.get_mut(at)) else {
@@ -477,13 +496,19 @@ impl LevelRows<'_> {
             return Err(Error::misuse(Stage::Encode, format!("more than {height} rows for level {index}")));
         }
         let mut encode = |raster: &Raster, rows| -> Result<()> {
-            let encoded = compressors.encode_row(raster, rows)?;
-            let mut store = lock(store);
-            for Encoded { stream, checksum } in &encoded {
-                level.tiles.push(store.keep(stream, *checksum)?);
+            for Put { bytes, checksum, place } in
+                compressors.encode_row(raster, rows, |stream| lock(store).remember(stream))?
+            {
+                let place = match place {
+                    Ok(place) => place,
+                    Err(stream) => {
+                        let place = lock(store).spill(&stream)?;
+                        compressors.recycle(stream);
+                        place
+                    }
+                };
+                level.tiles.push(Tile::new(bytes, checksum, place)?);
             }
-            drop(store);
-            compressors.recycle(encoded);
             Ok(())
         };
         let mut next = 0;
@@ -550,9 +575,17 @@ fn write_error(path: &Path, error: std::io::Error) -> Error {
 /// A compressed tile that waits for the end.
 struct Tile {
     bytes: u32,
-    /// See [`Encoded::checksum`].
+    /// See [`Put::checksum`].
     checksum: Option<u32>,
     place: Place,
+}
+
+impl Tile {
+    fn new(bytes: usize, checksum: Option<u32>, place: Place) -> Result<Tile> {
+        let bytes = u32::try_from(bytes)
+            .map_err(|_| Error::limit(Stage::Encode, "a tile of more than 4 GiB; use smaller tiles"))?;
+        Ok(Tile { bytes, checksum, place })
+    }
 }
 
 enum Place {
@@ -583,30 +616,13 @@ struct Store {
 }
 
 impl Store {
-    fn keep(&mut self, stream: &[u8], checksum: Option<u32>) -> Result<Tile> {
-        let bytes = u32::try_from(stream.len())
-            .map_err(|_| Error::limit(Stage::Encode, "a tile of more than 4 GiB; use smaller tiles"))?;
-        let place = if self.memory_bytes + u64::from(bytes) <= self.limit_bytes {
-            self.memory_bytes += u64::from(bytes);
-            self.remember(stream)
-        } else {
-            self.spill(stream).map_err(|e| write_error(&self.target, e))?;
-            let offset = self.spilled_bytes;
-            self.spilled_bytes += u64::from(bytes);
-            Place::Spilled(offset)
-        };
-        Ok(Tile { bytes, checksum, place })
-    }
-
-    fn spill(&mut self, stream: &[u8]) -> std::io::Result<()> {
-        let file = match &mut self.spill {
-            Some(file) => file,
-            none => none.insert(tempfile::tempfile_in(folder_of(&self.target))?),
-        };
-        file.write_all(stream)
-    }
-
-    fn remember(&mut self, stream: &[u8]) -> Place {
+    /// Keeps a stream in memory, where there is room.
+    fn remember(&mut self, stream: &[u8]) -> Option<Place> {
+        let bytes = self.memory_bytes + stream.len() as u64;
+        if bytes > self.limit_bytes {
+            return None;
+        }
+        self.memory_bytes = bytes;
         if self.chunks.last().is_none_or(|chunk| chunk.capacity() - chunk.len() < stream.len()) {
             let size = if self.limit_bytes < CHUNKS[1] as u64 { CHUNKS[0] } else { CHUNKS[1] };
             self.chunks.push(Vec::with_capacity(size.max(stream.len())));
@@ -614,7 +630,19 @@ impl Store {
         let chunk = self.chunks.len() - 1;
         let start = self.chunks[chunk].len();
         self.chunks[chunk].extend_from_slice(stream);
-        Place::Memory { chunk, start }
+        Some(Place::Memory { chunk, start })
+    }
+
+    fn spill(&mut self, stream: &[u8]) -> Result<Place> {
+        let io = |e| write_error(&self.target, e);
+        let file = match &mut self.spill {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile_in(folder_of(&self.target)).map_err(io)?),
+        };
+        file.write_all(stream).map_err(io)?;
+        let offset = self.spilled_bytes;
+        self.spilled_bytes += stream.len() as u64;
+        Ok(Place::Spilled(offset))
     }
 }
 
