@@ -37,7 +37,15 @@ impl Pair {
 }
 
 /// The pairs of a unit; how many of them there are, and of what, depends on the kind.
-type Unit = [Pair; 4];
+struct Unit {
+    pairs: [Pair; 4],
+    /// What the pairs are made from; kept, as making it zero takes as long as filling it.
+    samples: [Samples; 4],
+}
+
+impl Unit {
+    const ZERO: Unit = Unit { pairs: [Pair::ZERO; 4], samples: [[[0; 16]; 8]; 4] };
+}
 
 /// A block of a unit.
 struct Place {
@@ -156,12 +164,12 @@ fn scan_with(
     let layout = Layout::of(kind);
     let mut bits = BitWriter::new(out);
     let mut predictions = [0; 4];
-    let mut pairs = [Pair::ZERO; 4];
+    let mut made = Unit::ZERO;
     for top in (0..tile_px).step_by(layout.rows) {
         for left in (0..tile_px).step_by(UNIT_PX) {
-            unit(kind, quantisation, &pixels[top * stride + left * kind.channels()..], stride, &mut pairs);
+            unit(kind, quantisation, &pixels[top * stride + left * kind.channels()..], stride, &mut made);
             for &Place { pair, half, component } in layout.blocks {
-                let pair = &pairs[pair];
+                let pair = &made.pairs[pair];
                 let dc = pair.coefficients[0][8 * half];
                 bits.put_quantised(
                     &codes[kind.table(component)],
@@ -176,9 +184,9 @@ fn scan_with(
     bits.finish();
 }
 
-fn portable_unit(kind: TileKind, quantisation: &[Quantisation; 2], pixels: &[u8], stride: usize, pairs: &mut Unit) {
+fn portable_unit(kind: TileKind, quantisation: &[Quantisation; 2], pixels: &[u8], stride: usize, unit: &mut Unit) {
     let layout = Layout::of(kind);
-    let mut samples: [Samples; 4] = [[[0; 16]; 8]; 4];
+    let Unit { pairs, samples } = unit;
     match kind {
         TileKind::Gray => {
             for (row, out) in samples[0].iter_mut().enumerate() {
@@ -220,7 +228,7 @@ fn portable_unit(kind: TileKind, quantisation: &[Quantisation; 2], pixels: &[u8]
             }
         }
     }
-    for ((pair, samples), table) in pairs.iter_mut().zip(&samples).zip(layout.tables) {
+    for ((pair, samples), table) in pairs.iter_mut().zip(samples).zip(layout.tables) {
         portable_pair(samples, &quantisation[*table], pair);
     }
 }
