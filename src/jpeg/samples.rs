@@ -1,6 +1,8 @@
 //! From the samples of planes to rows of pixels: chroma interpolated, then YCbCr to RGB; the same bits as libjpeg with
 //! "fancy upsampling".
 
+use multiversion::multiversion;
+
 use super::frame::Plane;
 use super::idct::{self, Samples};
 
@@ -74,11 +76,13 @@ impl Rows {
                 pixels.extend(near.iter().flat_map(|sample| [*sample; 2]));
             }
             (_, 1) => {
-                widen(near.iter().map(|near| u16::from(*near)), sums);
+                sums.resize(near.len() + 2, 0);
+                sums[1..].iter_mut().zip(near).for_each(|(sum, near)| *sum = (*near).into());
                 interpolate::<2>([1, 2], sums, pixels);
             }
             _ => {
-                widen(near.iter().zip(far()).map(|(near, far)| 3 * u16::from(*near) + u16::from(*far)), sums);
+                sums.resize(near.len() + 2, 0);
+                down_columns(near, far(), &mut sums[1..]);
                 interpolate::<4>([8, 7], sums, pixels);
             }
         }
@@ -147,19 +151,26 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// With the first and the last repeated.
-fn widen(values: impl ExactSizeIterator<Item = u16>, sums: &mut Vec<u16>) {
-    sums.resize(values.len() + 2, 0);
-    sums[1..].iter_mut().zip(values).for_each(|(sum, value)| *sum = value);
-    sums[0] = sums[1];
-    let last = sums.len() - 1;
-    sums[last] = sums[last - 1];
+/// Three parts of each sample of the one row, and one of the other's.
+#[multiversion(targets("x86_64+avx2"))]
+fn down_columns(near: &[u8], far: &[u8], sums: &mut [u16]) {
+    for ((near, far), sum) in near.iter().zip(far).zip(sums) {
+        *sum = 3 * u16::from(*near) + u16::from(*far);
+    }
 }
 
-/// Two pixels for each sum: three parts of it and one of the one before, and behind.
-fn interpolate<const SHIFT: u32>(bias: [u16; 2], sums: &[u16], pixels: &mut Vec<u8>) {
+/// Two pixels for each sum but the first and the last, which are made those next to them: three parts of it and one of the
+/// one before, and behind.
+fn interpolate<const SHIFT: u32>(bias: [u16; 2], sums: &mut [u16], pixels: &mut Vec<u8>) {
+    let last = sums.len() - 1;
+    (sums[0], sums[last]) = (sums[1], sums[last - 1]);
+    pixels.resize(2 * (last - 1), 0);
+    along_row::<SHIFT>(bias, sums, pixels);
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn along_row<const SHIFT: u32>(bias: [u16; 2], sums: &[u16], pixels: &mut [u8]) {
     let count = sums.len() - 2;
-    pixels.resize(2 * count, 0);
     // Separate slices and one store for each pair, so that the compiler uses vectors.
     let sums = sums[..count].iter().zip(&sums[1..=count]).zip(&sums[2..]);
     for (((before, middle), behind), pair) in sums.zip(pixels.as_chunks_mut::<2>().0) {
