@@ -6,10 +6,18 @@ use rayon::prelude::*;
 
 use crate::decode::RowSource;
 use crate::encode::ptiff;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::geometry::Rect;
 use crate::jpeg::Coefficients;
 use crate::trace;
+
+/// Coefficients that are none for tiles are no error: full resolution is encoded anew then. The reason.
+pub(super) fn usable<T>(coefficients: Result<T>) -> Result<std::result::Result<T, String>> {
+    match coefficients {
+        Err(error) if error.kind == ErrorKind::Unsupported => Ok(Err(error.message)),
+        other => other.map(Ok),
+    }
+}
 
 /// Takes the coefficients of whole rows of tiles, as soon as their rows are read.
 pub(super) struct Strips {

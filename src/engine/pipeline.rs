@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Compute, Used};
+use super::carry;
 use super::clip;
 use super::color::{ColorCache, ColorPolicy, Colors};
 use super::memory::MemoryBudget;
@@ -314,11 +315,10 @@ fn attempt(
         full_resolution = FullResolution::Reencoded(OFF_THE_GRID.into());
     }
     let mut carried = None;
-    if full_resolution == FullResolution::Carried {
-        match source.keep_coefficients() {
-            Err(error) if error.kind == ErrorKind::Unsupported => return Ok(Attempt::NotCarried(error.message)),
-            kept => kept?,
-        }
+    if full_resolution == FullResolution::Carried
+        && let Err(reason) = carry::usable(source.keep_coefficients())?
+    {
+        return Ok(Attempt::NotCarried(reason));
     }
     {
         let _span = trace::span("decode scans");
@@ -328,14 +328,12 @@ fn attempt(
         let mut image = whole_upright(&mut *source, &context.limits)?;
         crop = context.pool.install(|| prepare(&mut image, recipe, compute, &mut warnings))?;
         if full_resolution == FullResolution::Carried {
-            if on_block_grid(&*source, kept(crop, original)?) {
-                let kept = kept(crop, original)?;
-                match context.pool.install(|| source.take_coefficients(kept.y..kept.y + kept.height)) {
+            let kept = kept(crop, original)?;
+            if on_block_grid(&*source, kept) {
+                let take = || source.take_coefficients(kept.y..kept.y + kept.height);
+                match carry::usable(context.pool.install(take))? {
                     Ok(coefficients) => carried = Some(coefficients),
-                    Err(error) if error.kind == ErrorKind::Unsupported => {
-                        return Ok(Attempt::NotCarried(error.message));
-                    }
-                    Err(error) => return Err(error),
+                    Err(reason) => return Ok(Attempt::NotCarried(reason)),
                 }
             } else {
                 full_resolution = FullResolution::Reencoded(OFF_THE_GRID.into());

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use rayon::Scope;
 
 use super::backend::Compute;
-use super::carry::{Strip, Strips};
+use super::carry::{self, Strip, Strips};
 use super::pipeline::Context;
 use crate::decode::RowSource;
 use crate::encode::ptiff::{self, LevelRows};
@@ -68,10 +68,10 @@ pub(super) fn stream(
             if let Err(error) = cut.read(&mut rows_of_band, rows) {
                 feed.fail(error);
             } else if let Some(strips) = &mut strips {
-                match strips.next(cut.source, cut.rows_read, &context.pool) {
-                    Ok(next) => strip = next,
-                    Err(error) if error.kind == ErrorKind::Unsupported => {
-                        not_carried = Some(error.message);
+                match carry::usable(strips.next(cut.source, cut.rows_read, &context.pool)) {
+                    Ok(Ok(next)) => strip = next,
+                    Ok(Err(reason)) => {
+                        not_carried = Some(reason);
                         break;
                     }
                     Err(error) => feed.fail(error),
@@ -149,6 +149,7 @@ impl<'a> Feed<'a> {
         true
     }
 
+    /// The state is locked meanwhile, so that no step has the band before all do.
     fn hand_on<'s>(&'s self, state: &mut FeedState, band: Decoded, steps: &[Step], scope: &Scope<'s>)
     where
         'a: 's,
@@ -198,7 +199,7 @@ impl<'a> Feed<'a> {
         match (step, &self.colors) {
             (Step::Colors, Some(colors)) => {
                 let rows = lock(colors).take(&band.rows)?;
-                let Decoded { rows: decoded, strip } = Arc::into_inner(band).expect("no other step has it yet");
+                let Decoded { rows: decoded, strip } = Arc::into_inner(band).expect("this step alone has it");
                 let state = &mut *lock(&self.state);
                 state.spare.push(decoded);
                 self.hand_on(state, Decoded { rows, strip }, &[Step::Full, Step::Below], scope);
