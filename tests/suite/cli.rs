@@ -397,6 +397,39 @@ fn a_jpeg_keeps_its_own_coefficients() {
     assert!(printed.contains("encoded anew: as asked"), "{printed}");
 }
 
+#[test]
+fn coefficients_that_turn_out_to_be_of_no_use_cost_no_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let image = scene(RGB, Size::new(800, 800), 6);
+    // Bytes too many behind the last block: rows of tiles have been carried before they are seen.
+    let mut bytes = jpeg(&image, false);
+    let end = bytes.len() - 2;
+    assert_eq!(bytes[end..], [0xff, 0xd9]);
+    bytes.splice(end..end, [0x12, 0x34, 0x56]);
+    let source = save(folder, "odd.jpg", &bytes);
+    let printed = reprise(folder, &["convert", "odd.jpg", "odd.tif", "--quality", "100"]).good();
+    assert!(printed.contains("encoded anew: its stream is unusual"), "{printed}");
+    let difference = support::psnr(&ptiff::read_level(&folder.join("odd.tif"), 0).unwrap(), &read(&source));
+    assert!(difference > 40.0, "{difference} dB");
+}
+
+#[test]
+fn a_crop_that_is_found_and_one_that_is_given_carry_the_same_tiles() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let rect = Rect { x: 32, y: 48, width: 544, height: 640 };
+    let image = support::drawn_box(RGB, Size::new(800, 800), rect, &[250, 250, 250], &[10, 20, 30]);
+    save(folder, "box.jpg", &jpeg(&image, false));
+    let crops = [["found.tif", "--auto-crop", "color:UpperLeft:0.1"], ["given.tif", "--crop", "32,224,48,112"]];
+    let files = crops.map(|[out, option, value]| {
+        let printed = reprise(folder, &["convert", "box.jpg", out, option, value]).good();
+        assert!(printed.contains("544 × 640") && printed.contains("without loss"), "{printed}");
+        std::fs::read(folder.join(out)).unwrap()
+    });
+    assert!(files[0] == files[1], "other bytes");
+}
+
 fn read(path: &Path) -> Raster {
     let limits = reprise::limits::Limits::default();
     reprise::decode::read_whole(&mut *reprise::decode::open(path, &limits).unwrap(), &limits).unwrap()
