@@ -108,7 +108,8 @@ impl Shared {
         let mut planes = Vec::new();
         for (index, (plane, (dc, ac))) in frame.planes.iter().zip(tables).enumerate() {
             // Tiles put any two blocks next to each other.
-            let any = (0..=huffman::MAX_DC_CATEGORY).all(|category| dc.has(category as u8));
+            let mut categories = 0..=huffman::MAX_DC_CATEGORY;
+            let any = dc.values.len() == categories.clone().count() && categories.all(|c| dc.has(c as u8));
             let dc = if any { dc } else { tile_encoder::dc_table(index) };
             let ac = Ac { table: ac.table(), lookup: ac };
             // Blocks beyond the image have no coefficients.
@@ -157,6 +158,16 @@ fn too_large() -> Error {
     Error::unsupported(Stage::Decode, "some coefficients are larger than 8-bit images have")
 }
 
+/// Whether a baseline stream can hold the DC values of a plane, in whatever tiles. The first block of a tile is predicted
+/// as 0, any other as one before it.
+fn fits(rows: &[CodedRow]) -> bool {
+    let (least, most) = rows.iter().fold((0, 0), |(least, most), row| {
+        let (row_least, row_most) = row.dc_range();
+        (least.min(row_least), most.max(row_most))
+    });
+    huffman::category(i32::from(most) - i32::from(least)) <= huffman::MAX_DC_CATEGORY
+}
+
 /// Gathers coefficients while rows are decoded.
 pub(super) struct Collector {
     shared: Arc<Shared>,
@@ -201,15 +212,7 @@ impl Coefficients {
     /// # Errors
     /// `Unsupported` when a baseline stream cannot hold the coefficients.
     pub(super) fn new(shared: Arc<Shared>, first: u32, rows: Arc<[Vec<CodedRow>]>) -> Result<Self> {
-        // The first block of a tile is predicted as 0, any other as one before it.
-        let fits = |rows: &Vec<CodedRow>| {
-            let (least, most) = rows.iter().fold((0, 0), |(least, most), row| {
-                let (start, end) = row.dc_range();
-                (least.min(start), most.max(end))
-            });
-            huffman::category(i32::from(most) - i32::from(least)) <= huffman::MAX_DC_CATEGORY
-        };
-        if rows.iter().all(fits) { Ok(Coefficients { shared, first, rows }) } else { Err(too_large()) }
+        if rows.iter().all(|rows| fits(rows)) { Ok(Coefficients { shared, first, rows }) } else { Err(too_large()) }
     }
 
     /// Of the whole image.
@@ -436,6 +439,19 @@ mod tests {
         let mut pixels = vec![0; size.pixels() as usize * channels];
         assert_eq!(decoder.read_scanlines(&mut pixels).expect("rows"), size.height as usize);
         (size, channels, pixels)
+    }
+
+    #[test]
+    fn dc_values_that_baseline_cannot_hold_are_seen() {
+        let row = |values: &[i16]| {
+            let mut builder = RowBuilder::default();
+            values.iter().for_each(|dc| builder.copy(*dc, Span::new(&[0; 8], 0, 0)));
+            builder.finish()
+        };
+        assert!(fits(&[row(&[-1024, 1023])]));
+        assert!(!fits(&[row(&[-1025]), row(&[0, 1023])]));
+        // Against the prediction of a tile's first block.
+        assert!(fits(&[row(&[2047])]) && !fits(&[row(&[2048])]));
     }
 
     /// With chroma repeated, no pixel depends on another MCU, so tiles must be bit-identical up to their edges.
