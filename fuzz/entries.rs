@@ -3,12 +3,15 @@
 //! corpora.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use reprise::decode::psd::MergedImage;
 use reprise::decode::{self, RowSource, clipping_path, exif, photoshop_irb, sniff};
 use reprise::encode::ptiff;
+use reprise::error::ErrorKind;
+use reprise::geometry::Rect;
 use reprise::jpeg;
 use reprise::layers::{self, LayerImage, Tree};
 use reprise::limits::Limits;
@@ -54,15 +57,16 @@ pub fn preset(data: &[u8]) {
     }
 }
 
-/// Images of every format that is read, to the last row.
+/// Images of every format that is read, to the last row, and tiles of the coefficients of those that have some.
 pub fn original(data: &[u8]) {
     with_file(data, |path| {
         let limits = limits();
         let Ok(mut source) = decode::open(path, &limits) else { return };
         let size = source.info().size;
         assert!(u64::from(size.width) * u64::from(size.height) <= limits.max_pixels);
+        let mut carried = source.keep_coefficients().is_ok();
         let mut band = Raster::empty(source.info().format, size.width);
-        let mut rows = 0;
+        let (mut rows, mut taken) = (0, 0);
         while let Ok(read) = source.read_rows(&mut band, 64) {
             assert_eq!(read, band.height, "as many rows as were promised");
             if read == 0 {
@@ -71,9 +75,35 @@ pub fn original(data: &[u8]) {
             }
             rows += read;
             band.set_rows(0);
+            if carried && (rows >= taken + 64 || rows == size.height) {
+                let to = if rows == size.height { rows } else { rows / 64 * 64 };
+                carried = cut_tiles(&mut *source, taken..to);
+                taken = to;
+            }
         }
         assert!(rows <= size.height);
     });
+}
+
+/// Cuts the first tiles of each row of them out of the coefficients of these rows; `false` where those are of no use for tiles.
+fn cut_tiles(source: &mut dyn decode::RowSource, rows: Range<u32>) -> bool {
+    let size = source.info().size;
+    match source.take_coefficients(rows.clone()) {
+        Ok(coefficients) => {
+            let columns = size.width.div_ceil(64).min(4);
+            for (row, column) in
+                (rows.start / 64..rows.end.div_ceil(64)).flat_map(|row| (0..columns).map(move |c| (row, c)))
+            {
+                let mut stream = Vec::new();
+                coefficients.cut_tile(Rect::of(size), column, row, 64, &mut stream).expect("a tile of these rows");
+            }
+            true
+        }
+        Err(error) => {
+            assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
+            false
+        }
+    }
 }
 
 /// Headers and metadata: JPEG segments, EXIF, Photoshop resources, also as comments of EPS, clipping paths, the
