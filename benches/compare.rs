@@ -482,7 +482,7 @@ impl Bench {
         if encoding == Encoding::Carried {
             let start = Instant::now();
             one.install(|| -> Outcome<()> {
-                let coefficients = source.take_coefficients(0..info.size.height)?;
+                let coefficients = source.take_coefficients(0..info.size.height, Some(&one))?;
                 let mut stream = Vec::new();
                 for (row, column) in tiles(info.size) {
                     stream.clear();

@@ -88,7 +88,7 @@ pub fn original(data: &[u8]) {
 /// Cuts the first tiles of each row of them out of the coefficients of these rows; `false` where those are of no use for tiles.
 fn cut_tiles(source: &mut dyn decode::RowSource, rows: Range<u32>) -> bool {
     let size = source.info().size;
-    match source.take_coefficients(rows.clone()) {
+    match source.take_coefficients(rows.clone(), None) {
         Ok(coefficients) => {
             let columns = size.width.div_ceil(64).min(4);
             for (row, column) in

@@ -134,8 +134,8 @@ impl RowSource for JpegSource {
         self.decoder.keep_coefficients()
     }
 
-    fn take_coefficients(&mut self, rows: Range<u32>) -> Result<Coefficients> {
-        self.decoder.take_coefficients(rows)
+    fn take_coefficients(&mut self, rows: Range<u32>, pool: Option<&rayon::ThreadPool>) -> Result<Coefficients> {
+        self.decoder.take_coefficients(rows, pool)
     }
 
     fn working_bytes(&self) -> u64 {

@@ -99,11 +99,12 @@ pub trait RowSource: Send {
         self.coefficient_bytes().map(drop).map_err(|reason| Error::unsupported(Stage::Decode, reason))
     }
 
-    /// The coefficients of these rows, which were read; those of rows above may be forgotten.
+    /// The coefficients of these rows, which were read; those of rows above may be forgotten. Where that is work, it is
+    /// done in the threads of `pool`.
     ///
     /// # Errors
     /// `Unsupported`, with the reason, when the coefficients turned out to be of no use for tiles.
-    fn take_coefficients(&mut self, _rows: Range<u32>) -> Result<Coefficients> {
+    fn take_coefficients(&mut self, _rows: Range<u32>, _pool: Option<&rayon::ThreadPool>) -> Result<Coefficients> {
         Err(Error::misuse(Stage::Decode, "no coefficients were kept"))
     }
 }

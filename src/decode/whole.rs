@@ -52,7 +52,7 @@ impl RowSource for MemorySource {
         Ok(copy_rows(&self.raster, &mut self.next_row, band, max_rows))
     }
 
-    fn take_coefficients(&mut self, _rows: Range<u32>) -> Result<Coefficients> {
+    fn take_coefficients(&mut self, _rows: Range<u32>, _pool: Option<&rayon::ThreadPool>) -> Result<Coefficients> {
         self.coefficients.clone().ok_or_else(|| Error::misuse(Stage::Decode, "no coefficients were kept"))
     }
 

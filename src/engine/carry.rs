@@ -30,7 +30,7 @@ pub(super) struct Strips {
 
 impl Strips {
     /// The coefficients of the rows of tiles that were read since the last call, of which `rows_read` rows were read.
-    /// What work it is, is for `pool`.
+    /// Where that is work, it is for `pool`.
     ///
     /// # Errors
     /// As [`RowSource::take_coefficients`].
@@ -47,7 +47,7 @@ impl Strips {
         }
         let rows = rect.y + taken * tile_px..rect.y + rows_read.min(whole * tile_px);
         let _span = trace::span("take coefficients");
-        let coefficients = pool.install(|| source.take_coefficients(rows))?;
+        let coefficients = source.take_coefficients(rows, Some(pool))?;
         self.taken = whole;
         Ok(Some(Strip { coefficients, rect, tile_px, tile_rows: taken..whole }))
     }

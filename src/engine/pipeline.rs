@@ -330,8 +330,7 @@ fn attempt(
         if full_resolution == FullResolution::Carried {
             let kept = kept(crop, original)?;
             if on_block_grid(&*source, kept) {
-                let take = || source.take_coefficients(kept.y..kept.y + kept.height);
-                match carry::usable(context.pool.install(take))? {
+                match carry::usable(source.take_coefficients(kept.y..kept.y + kept.height, Some(&context.pool)))? {
                     Ok(coefficients) => carried = Some(coefficients),
                     Err(reason) => return Ok(Attempt::NotCarried(reason)),
                 }

@@ -473,7 +473,7 @@ mod tests {
             decoder.keep_coefficients().expect("coefficients to keep");
             let mut row = vec![0; size.width as usize * channels];
             while decoder.read_scanlines(&mut row).expect("rows") > 0 {}
-            let coefficients = decoder.take_coefficients(0..size.height).expect("coefficients");
+            let coefficients = decoder.take_coefficients(0..size.height, None).expect("coefficients");
             let whole_window = Rect::of(size);
             let corner = Rect { x: 16, y: 16, width: 45, height: 37 };
             for (window, tile_px) in [(whole_window, 16), (whole_window, 48), (whole_window, 128), (corner, 32)] {

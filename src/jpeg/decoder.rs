@@ -150,16 +150,17 @@ impl Decoder {
     }
 
     /// The coefficients of these rows, which were read. Those above are forgotten, too, so that what is taken piece by
-    /// piece is held only once; made in the pool that this is called in, where that is work.
+    /// piece is held only once. Of a file with several scans they are made now, in the threads of `pool`; else they are
+    /// there.
     ///
     /// # Errors
     /// `Unsupported`, with the reason, when some are outside of what a baseline stream can hold; `Misuse` when none
     /// were kept of these rows, or no longer.
-    pub fn take_coefficients(&mut self, rows: Range<u32>) -> Result<Coefficients> {
+    pub fn take_coefficients(&mut self, rows: Range<u32>, pool: Option<&rayon::ThreadPool>) -> Result<Coefficients> {
         if let Keeping::Lost = self.keeping {
             return Err(Error::unsupported(Stage::Decode, "its stream is unusual"));
         }
-        let kept = self.native.as_mut().and_then(|native| native.take(rows.clone()));
+        let kept = self.native.as_mut().and_then(|native| native.take(rows.clone(), pool));
         kept.unwrap_or_else(|| {
             Err(Error::misuse(
                 Stage::Decode,

@@ -120,9 +120,13 @@ impl Native {
         Ok(())
     }
 
-    /// The coefficients of these rows of pixels, if they were decoded and not taken before; made in the pool that this is
-    /// called in, where that is work.
-    pub(super) fn take(&mut self, rows: Range<u32>) -> Option<crate::error::Result<Coefficients>> {
+    /// The coefficients of these rows of pixels, if they were decoded and not taken before; made in `pool`, where that is
+    /// work.
+    pub(super) fn take(
+        &mut self,
+        rows: Range<u32>,
+        pool: Option<&rayon::ThreadPool>,
+    ) -> Option<crate::error::Result<Coefficients>> {
         let mcu_px = 8 * self.frame.planes[0].v as u32;
         if rows.is_empty() || rows.end > self.size.height.min(self.mcu_rows * mcu_px) {
             return None;
@@ -130,11 +134,18 @@ impl Native {
         match (&mut self.kept, &self.source) {
             (Kept::Rows(collector), _) => collector.take(rows),
             (Kept::Stored(shared), Source::Stored(stored)) => {
-                let shared = match shared {
-                    Some(shared) => Ok(Arc::clone(shared)),
-                    None => best(stored, &self.frame, self.size).map(|new| Arc::clone(shared.insert(new.into()))),
+                let (frame, size) = (&self.frame, self.size);
+                let made = || {
+                    let shared = match shared {
+                        Some(shared) => Arc::clone(shared),
+                        None => Arc::clone(shared.insert(best(stored, frame, size)?.into())),
+                    };
+                    code(stored, frame, shared, rows)
                 };
-                Some(shared.and_then(|shared| code(stored, &self.frame, shared, rows)))
+                Some(match pool {
+                    Some(pool) => pool.install(made),
+                    None => made(),
+                })
             }
             _ => None,
         }

@@ -610,7 +610,7 @@ fn keeping_coefficients_changes_no_row_and_may_stop_early() {
         assert_eq!(rows, whole.samples.as_bytes()[..rows.len()], "{name}");
         assert_eq!(decoder.keep_coefficients().expect_err("too late").kind, ErrorKind::Misuse);
 
-        let some = decoder.take_coefficients(0..32).expect("coefficients");
+        let some = decoder.take_coefficients(0..32, None).expect("coefficients");
         let window = Rect { x: 16, y: 0, width: 48, height: 32 };
         let tile = |coefficients: &Coefficients| {
             let mut stream = coefficients.tables().to_vec();
@@ -619,7 +619,7 @@ fn keeping_coefficients_changes_no_row_and_may_stop_early() {
         };
         assert!(tile(&some) == tile(&all), "{name}: another tile");
         // Of rows that were not read yet there is nothing.
-        assert_eq!(decoder.take_coefficients(32..96).err().expect("not read").kind, ErrorKind::Misuse);
+        assert_eq!(decoder.take_coefficients(32..96, None).err().expect("not read").kind, ErrorKind::Misuse);
     }
 }
 
@@ -639,7 +639,7 @@ fn coefficients_taken_piece_by_piece_make_the_same_tiles() {
                 while read < rows.end {
                     read += decoder.read_scanlines(&mut row).expect("a row") as u32;
                 }
-                let some = decoder.take_coefficients(rows.clone()).expect("coefficients");
+                let some = decoder.take_coefficients(rows.clone(), None).expect("coefficients");
                 assert!(some.tables() == all.tables(), "{name}: other tables");
                 for column in 0..window.width.div_ceil(tile_px) {
                     let cut = |coefficients: &Coefficients| {

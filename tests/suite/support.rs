@@ -280,5 +280,5 @@ pub fn coefficients_of(data: Vec<u8>, limits: &Limits) -> reprise::Result<Coeffi
     decoder.keep_coefficients()?;
     let mut row = vec![0; decoder.header().size.width as usize * decoder.format().bytes_per_pixel()];
     while decoder.read_scanlines(&mut row)? > 0 {}
-    decoder.take_coefficients(0..decoder.header().size.height)
+    decoder.take_coefficients(0..decoder.header().size.height, None)
 }
