@@ -35,16 +35,8 @@ pub struct Decoder {
     failed: bool,
     /// What is wrong behind the last row.
     trailing: Option<String>,
-    keeping: Keeping,
-}
-
-/// Coefficients that are kept beside the rows.
-enum Keeping {
-    No,
-    /// By [`Native`].
-    Rows,
-    /// Decoding was left to libjpeg on the way.
-    Lost,
+    /// Coefficients are kept beside the rows, unless decoding is left to libjpeg.
+    keeping: bool,
 }
 
 impl Decoder {
@@ -77,7 +69,7 @@ impl Decoder {
             pending: None,
             failed: false,
             trailing: None,
-            keeping: Keeping::No,
+            keeping: false,
         };
         limits.check_bytes(decoder.working_bytes())?;
         Ok(decoder)
@@ -145,7 +137,7 @@ impl Decoder {
         if let Some(native) = &mut self.native {
             native.keep()?;
         }
-        self.keeping = Keeping::Rows;
+        self.keeping = true;
         Ok(())
     }
 
@@ -157,10 +149,11 @@ impl Decoder {
     /// `Unsupported`, with the reason, when some are outside of what a baseline stream can hold; `Misuse` when none
     /// were kept of these rows, or no longer.
     pub fn take_coefficients(&mut self, rows: Range<u32>, pool: Option<&rayon::ThreadPool>) -> Result<Coefficients> {
-        if let Keeping::Lost = self.keeping {
-            return Err(Error::unsupported(Stage::Decode, "its stream is unusual"));
-        }
-        let kept = self.native.as_mut().and_then(|native| native.take(rows.clone(), pool));
+        let kept = match &mut self.native {
+            Some(native) => native.take(rows.clone(), pool),
+            None if self.keeping => return Err(Error::unsupported(Stage::Decode, "its stream is unusual")),
+            None => None,
+        };
         kept.unwrap_or_else(|| {
             Err(Error::misuse(
                 Stage::Decode,
@@ -175,14 +168,7 @@ impl Decoder {
         if let Some(native) = &mut self.native
             && native.read_scans(self.session.data(), Some(pool)).is_err()
         {
-            self.leave_native();
-        }
-    }
-
-    fn leave_native(&mut self) {
-        self.native = None;
-        if let Keeping::Rows = self.keeping {
-            self.keeping = Keeping::Lost;
+            self.native = None;
         }
     }
 
@@ -252,7 +238,7 @@ impl Decoder {
             if let Ok(rows) = native.read(self.session.data(), out, row_bytes) {
                 return Ok(rows);
             }
-            self.leave_native();
+            self.native = None;
             // libjpeg starts anew.
             let mut row = vec![0; row_bytes];
             for _ in 0..self.next_row {
@@ -320,6 +306,6 @@ impl Decoder {
     /// Leaves decoding to libjpeg from the start.
     #[cfg(test)]
     pub(super) fn use_libjpeg(&mut self) {
-        self.leave_native();
+        self.native = None;
     }
 }
