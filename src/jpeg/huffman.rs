@@ -54,9 +54,6 @@ pub(super) struct Table {
     pub(super) values: Vec<u8>,
     /// Code and length per symbol; length 0 is no code.
     codes: [(u16, u8); 256],
-    /// What a run of zeros and a value behind it are written as, at 256 · run + value as an unsigned byte. The most
-    /// and the least value are left out, so that they may stand for larger ones.
-    entries: Box<[Entry; 16 * 256]>,
 }
 
 impl Table {
@@ -86,25 +83,7 @@ impl Table {
             }
             code <<= 1;
         }
-        let mut entries = Box::new([0; 16 * 256]);
-        for (run, entries) in entries.as_chunks_mut::<256>().0.iter_mut().enumerate() {
-            for value in (-127..=126i32).filter(|value| *value != 0) {
-                let category = category(value);
-                let (code, length) = codes[run << 4 | category as usize];
-                if length > 0 {
-                    let code = u32::from(code) << category | value_bits(value, category);
-                    entries[usize::from(value as u8)] = (code << 8) | (u32::from(length) + category);
-                }
-            }
-        }
-        Table { bits, values, codes, entries }
-    }
-
-    /// The entry of a run of zeros and a value behind it; 0 where it is written in another way.
-    #[inline(always)]
-    fn entry(&self, zeros: u32, value: i8) -> Entry {
-        let at = zeros << 8 | u32::from(value.cast_unsigned());
-        self.entries.get(at as usize).copied().unwrap_or(0)
+        Table { bits, values, codes }
     }
 
     /// Whether they have the same codes.
@@ -141,6 +120,33 @@ fn value_bits(value: i32, category: u32) -> u32 {
 pub(super) struct Codes {
     pub(super) dc: Table,
     pub(super) ac: Table,
+    /// What a run of zeros and an AC coefficient behind it are written as, at 256 · run + value as an unsigned byte. The
+    /// most and the least value are left out, so that they may stand for larger ones.
+    entries: Box<[Entry; 16 * 256]>,
+}
+
+impl Codes {
+    pub(super) fn new(dc: Table, ac: Table) -> Self {
+        let mut entries = Box::new([0; 16 * 256]);
+        for (run, entries) in entries.as_chunks_mut::<256>().0.iter_mut().enumerate() {
+            for value in (-127..=126i32).filter(|value| *value != 0) {
+                let category = category(value);
+                let (code, length) = ac.codes[run << 4 | category as usize];
+                if length > 0 {
+                    let code = u32::from(code) << category | value_bits(value, category);
+                    entries[usize::from(value as u8)] = (code << 8) | (u32::from(length) + category);
+                }
+            }
+        }
+        Codes { dc, ac, entries }
+    }
+
+    /// The entry of a run of zeros and a value behind it; 0 where it is written in another way.
+    #[inline(always)]
+    fn entry(&self, zeros: u32, value: i8) -> Entry {
+        let at = zeros << 8 | u32::from(value.cast_unsigned());
+        self.entries.get(at as usize).copied().unwrap_or(0)
+    }
 }
 
 /// A stream of tables only (B.5): quantisation tables in zigzag order, numbered from 0, and Huffman tables with their
@@ -413,7 +419,7 @@ impl<'a> BitWriter<'a> {
             left &= left - 1;
             let zeros = k - next;
             next = k + 1;
-            match codes.ac.entry(zeros, clamped[k as usize]) {
+            match codes.entry(zeros, clamped[k as usize]) {
                 0 => {
                     let position = ZIGZAG[k as usize].into();
                     *state = state.put_rare(gathered, &codes.ac, zeros, value(position).into());

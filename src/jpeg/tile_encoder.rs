@@ -47,8 +47,8 @@ static HUFFMAN: LazyLock<[Codes; 2]> = LazyLock::new(|| {
         0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
     ];
     [
-        Codes { dc: dc_table(0), ac: Table::new(AC_LUMINANCE, AC_LUMINANCE_SYMBOLS.to_vec()) },
-        Codes { dc: dc_table(1), ac: Table::new(AC_CHROMINANCE, AC_CHROMINANCE_SYMBOLS.to_vec()) },
+        Codes::new(dc_table(0), Table::new(AC_LUMINANCE, AC_LUMINANCE_SYMBOLS.to_vec())),
+        Codes::new(dc_table(1), Table::new(AC_CHROMINANCE, AC_CHROMINANCE_SYMBOLS.to_vec())),
     ]
 });
 
