@@ -104,6 +104,70 @@ fn downsample_stays_near_the_reference() {
     }
 }
 
+/// Formats without alpha, and images of all widths up to three registers of samples: noise, and black and white, where
+/// sums are largest.
+fn images_of_all_widths() -> impl Iterator<Item = Raster> {
+    PixelFormat::all().filter(|format| !format.alpha).flat_map(|format| {
+        (1..=100).flat_map(move |width| {
+            let size = Size::new(width, 9);
+            let mut random = Random(width.into());
+            let max = format.depth.max();
+            [noise(format, size, width.into()), from_fn(format, size, move |_, _, _| max * random.below(2))]
+        })
+    })
+}
+
+#[test]
+fn downsample_is_the_arithmetic_that_is_written_down() {
+    for image in images_of_all_widths() {
+        let (shift, max) = (if image.format.depth == Depth::U8 { 8 } else { 14 }, image.format.depth.max());
+        for filter in FILTERS {
+            let taps = resample::Plan::new(filter).taps.map(i64::from);
+            let clamped = |at: i64, end: u32| at.clamp(0, i64::from(end) - 1) as u32;
+            let weighted = |value: &dyn Fn(i64) -> i64| (-3..).zip(taps).map(|(k, tap)| tap * value(k)).sum::<i64>();
+            let down_columns = |x: u32, y: u32, channel| {
+                let row = |k| image.at(x, clamped(2 * i64::from(y) + k, image.height), channel).into();
+                (weighted(&row) + (1 << (shift - 1))) >> shift
+            };
+            let expected = from_fn(image.format, image.size().halved(), |x, y, channel| {
+                let sum = weighted(&|k| down_columns(clamped(2 * i64::from(x) + k, image.width), y, channel));
+                let shift = 28 - shift;
+                ((sum + (1 << (shift - 1))) >> shift).clamp(0, max.into()) as u32
+            });
+            assert_same(&downsampled(filter, &image), &expected, format!("{filter:?} {} × 9", image.width));
+        }
+    }
+}
+
+#[test]
+fn sharpen_is_the_arithmetic_that_is_written_down() {
+    for image in images_of_all_widths() {
+        let (unit, scale, bits) = if image.format.depth == Depth::U8 { (256, 65280, 8) } else { (257, 65535, 0) };
+        for parameters in [unsharp(5.0, 0.6, 0, false), unsharp(1.3, 1.5, 9, false), unsharp(4.0, 3.0, 254, false)] {
+            let plan = unsharp::Plan::new(&parameters).unwrap();
+            let halo = i64::from(plan.halo());
+            let clamped = |at: i64, end: u32| at.clamp(0, i64::from(end) - 1) as u32;
+            let weighted = |value: &dyn Fn(i64) -> i64| {
+                let weight = |k: i64| i64::from(plan.weights[k.unsigned_abs() as usize]);
+                ((-halo..=halo).map(|k| weight(k) * value(k)).sum::<i64>() + (1 << 15)) >> 16
+            };
+            let value = |x, y, channel| i64::from(image.at(x, y, channel)) << bits;
+            let down_columns =
+                |x: u32, y: u32, channel| weighted(&|k| value(x, clamped(i64::from(y) + k, image.height), channel));
+            let expected = from_fn(image.format, image.size(), |x, y, channel| {
+                let blurred = weighted(&|k| down_columns(clamped(i64::from(x) + k, image.width), y, channel));
+                let value = value(x, y, channel);
+                let difference = value - blurred;
+                let change = (i64::from(plan.amount) * difference + (1 << 11)) >> 12;
+                let passes = difference.abs() > i64::from(plan.threshold) * unit;
+                let changed = if passes { (value + change).clamp(0, scale) } else { value };
+                ((changed + (1 << bits >> 1)) >> bits) as u32
+            });
+            assert_same(&sharpened(&parameters, &image), &expected, format!("{parameters:?} {} × 9", image.width));
+        }
+    }
+}
+
 #[test]
 fn downsample_keeps_flat_images() {
     for format in PixelFormat::all() {

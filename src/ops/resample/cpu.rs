@@ -7,6 +7,8 @@ use std::ops::Range;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use super::{AFTER, BEFORE, Plan, TAP_BITS, TAPS};
 use crate::geometry::Size;
 use crate::ops::premultiply::{Premultiply, color_back, premultiply};
@@ -112,50 +114,63 @@ impl Shape {
     fn out_stride(&self) -> usize {
         self.out_width * self.channels
     }
+
+    /// Samples of every other pixel that a row of output reads.
+    fn half(&self) -> usize {
+        (self.out_width + TAPS / 2 - 1) * self.channels
+    }
 }
 
-/// One row of column sums, and the same split into even and odd pixels for the pass along the row.
-struct Lanes<T> {
+/// The part of a padded row that holds the row's own pixels.
+fn own_pixels<T>(padded: &mut [T], channels: usize, width: usize) -> &mut [T] {
+    &mut padded[BEFORE as usize * channels..][..width * channels]
+}
+
+/// Fills what lies around the row's own pixels with the outermost of them.
+fn replicate_ends<T: Copy>(padded: &mut [T], channels: usize, width: usize) {
+    let before = BEFORE as usize * channels;
+    let end = before + width * channels;
+    for x in (0..before).step_by(channels) {
+        padded.copy_within(before..before + channels, x);
+    }
+    for x in (end..padded.len()).step_by(channels) {
+        padded.copy_within(end - channels..end, x);
+    }
+}
+
+/// One row of column sums of 32 bits, and the same split into even and odd pixels for the pass along the row.
+struct Lanes {
     channels: usize,
     width: usize,
     /// From pixel −3 to the last that an output reads: replicated at both ends.
-    padded: Vec<T>,
+    padded: Vec<i32>,
     /// Pixels −3, −1, 1, …
-    even: Vec<T>,
+    even: Vec<i32>,
     /// Pixels −2, 0, 2, …
-    odd: Vec<T>,
+    odd: Vec<i32>,
 }
 
-impl<T: Copy + Default> Lanes<T> {
+impl Lanes {
     fn new(shape: &Shape) -> Self {
-        let half = (shape.out_width + TAPS / 2 - 1) * shape.channels;
+        let half = shape.half();
         Lanes {
             channels: shape.channels,
             width: shape.width,
-            padded: vec![T::default(); 2 * half],
-            even: vec![T::default(); half],
-            odd: vec![T::default(); half],
+            padded: vec![0; 2 * half],
+            even: vec![0; half],
+            odd: vec![0; half],
         }
     }
 
     /// Where the column sums of the row's own pixels go.
-    fn row_mut(&mut self) -> &mut [T] {
-        let start = BEFORE as usize * self.channels;
-        &mut self.padded[start..][..self.width * self.channels]
+    fn row_mut(&mut self) -> &mut [i32] {
+        own_pixels(&mut self.padded, self.channels, self.width)
     }
 
     /// Replicates the ends and splits, once the row is filled.
     fn split(&mut self) {
-        let n = self.channels;
-        let before = BEFORE as usize * n;
-        for x in 0..BEFORE as usize {
-            self.padded.copy_within(before..before + n, x * n);
-        }
-        let end = before + self.width * n;
-        for x in (end..self.padded.len()).step_by(n) {
-            self.padded.copy_within(end - n..end, x);
-        }
-        match n {
+        replicate_ends(&mut self.padded, self.channels, self.width);
+        match self.channels {
             1 => self.split_of::<1>(),
             2 => self.split_of::<2>(),
             3 => self.split_of::<3>(),
@@ -176,9 +191,62 @@ impl<T: Copy + Default> Lanes<T> {
     }
 
     /// Samples under tap `k`, one for each of the `len` output samples.
-    fn tap(&self, k: usize, len: usize) -> &[T] {
+    fn tap(&self, k: usize, len: usize) -> &[i32] {
         let lane = if k.is_multiple_of(2) { &self.even } else { &self.odd };
         &lane[k / 2 * self.channels..][..len]
+    }
+}
+
+/// One row of column sums, and the same with the samples of every two pixels side by side, so that both are multiplied
+/// and added up at once.
+struct Pairs {
+    channels: usize,
+    width: usize,
+    /// From pixel −3 to the last that an output reads: replicated at both ends.
+    padded: Vec<i16>,
+    /// Pixels −3 and −2, −1 and 0, …; empty where there is one channel, whose `padded` is the same.
+    pairs: Vec<[i16; 2]>,
+}
+
+impl Pairs {
+    fn new(shape: &Shape) -> Self {
+        let half = shape.half();
+        Pairs {
+            channels: shape.channels,
+            width: shape.width,
+            padded: vec![0; 2 * half],
+            pairs: if shape.channels == 1 { Vec::new() } else { vec![[0; 2]; half] },
+        }
+    }
+
+    /// Where the column sums of the row's own pixels go.
+    fn row_mut(&mut self) -> &mut [i16] {
+        own_pixels(&mut self.padded, self.channels, self.width)
+    }
+
+    /// The pairs under taps 0 and 1, 2 and 3, 4 and 5, 6 and 7, one for each of the `len` output samples, once the row
+    /// is filled.
+    fn taps(&mut self, len: usize) -> [&[[i16; 2]]; TAPS / 2] {
+        replicate_ends(&mut self.padded, self.channels, self.width);
+        match self.channels {
+            1 => {}
+            3 => pair_up::<3>(&self.padded, &mut self.pairs),
+            4 => pair_up::<4>(&self.padded, &mut self.pairs),
+            _ => unreachable!("pixels without alpha have 1, 3 or 4 samples"),
+        }
+        let pairs = if self.channels == 1 { self.padded.as_chunks().0 } else { &self.pairs };
+        std::array::from_fn(|k| &pairs[k * self.channels..][..len])
+    }
+}
+
+fn pair_up<const C: usize>(row: &[i16], pairs: &mut [[i16; 2]]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if avx2::available() { avx2::pair_up(C, row, pairs) } else { 0 };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    let (pixels, _) = row[2 * done..].as_chunks::<C>().0.as_chunks::<2>();
+    for ([a, b], pairs) in pixels.iter().zip(pairs[done..].as_chunks_mut::<C>().0) {
+        *pairs = std::array::from_fn(|c| [a[c], b[c]]);
     }
 }
 
@@ -190,24 +258,23 @@ impl<T: Copy + Default> Lanes<T> {
 fn narrow(plan: &Plan, shape: Shape, rows: Rows<'_, u8>, out: &mut [u8]) {
     let weights = NarrowWeights::new(plan);
     out.par_chunks_mut(shape.out_stride() * ROWS_PER_TASK).enumerate().for_each_init(
-        || Lanes::new(&shape),
-        |lanes, (task, out)| {
+        || Pairs::new(&shape),
+        |pairs, (task, out)| {
             for (row, out) in out.chunks_exact_mut(shape.out_stride()).enumerate() {
                 let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| rows.row(y));
-                narrow_columns(&weights, &taps, lanes.row_mut());
-                lanes.split();
-                narrow_along(&weights, lanes, out);
+                narrow_columns(&weights, &taps, pairs.row_mut());
+                narrow_along(&weights, &pairs.taps(out.len()), out);
             }
         },
     );
 }
 
-struct NarrowWeights {
-    /// The taps' first half; the second mirrors it.
+/// Weights of the taps' first half; the second mirrors it.
+pub(super) struct NarrowWeights {
     taps: [i16; TAPS / 2],
-    /// `taps = 128·high + low`.
-    high: [i16; TAPS / 2],
-    low: [i16; TAPS / 2],
+    /// `taps = 128·high + low`, both within ±64.
+    pub high: [i16; TAPS / 2],
+    pub low: [i16; TAPS / 2],
 }
 
 impl NarrowWeights {
@@ -217,17 +284,26 @@ impl NarrowWeights {
         let low = std::array::from_fn(|k| taps[k] - 128 * high[k]);
         NarrowWeights { taps, high, low }
     }
+
+    /// Of taps 0 and 1, 2 and 3, 4 and 5, 6 and 7.
+    pub fn of_pairs(&self) -> [[i16; 2]; TAPS / 2] {
+        let [w0, w1, w2, w3] = self.taps;
+        [[w0, w1], [w2, w3], [w3, w2], [w1, w0]]
+    }
 }
 
 /// `t − 8160`, in Q6.
-#[multiversion(targets("x86_64+avx2"))]
 fn narrow_columns(weights: &NarrowWeights, rows: &[&[u8]; TAPS], out: &mut [i16]) {
-    let len = out.len();
-    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| &row[..len]);
+    #[cfg(target_arch = "x86_64")]
+    let done = if avx2::available() { avx2::columns(weights, rows, out) } else { 0 };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    let out = &mut out[done..];
+    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| &row[done..][..out.len()]);
     let [h0, h1, h2, h3] = weights.high;
     let [l0, l1, l2, l3] = weights.low;
     let pair = |a: u8, b: u8| i16::from(a) + i16::from(b) - 255;
-    for x in 0..len {
+    for (x, out) in out.iter_mut().enumerate() {
         let p0 = pair(r0[x], r7[x]);
         let p1 = pair(r1[x], r6[x]);
         let p2 = pair(r2[x], r5[x]);
@@ -235,25 +311,28 @@ fn narrow_columns(weights: &NarrowWeights, rows: &[&[u8]; TAPS], out: &mut [i16]
         let high = h0 * p0 + h1 * p1 + h2 * p2 + h3 * p3;
         let low = l0 * p0 + l1 * p1 + l2 * p2 + l3 * p3;
         // (128·high + low + 2^7) >> 8, without leaving 16 bits.
-        out[x] = (high + (low >> 7) + 1) >> 1;
+        *out = (high + (low >> 7) + 1) >> 1;
     }
 }
 
+/// Bits of a sum along a row below a sample: Q6 by Q14.
+pub(super) const ALONG_SHIFT: i32 = 20;
+/// What those sums start from: 8160 in Q6 by weights in Q14 of sum 1, and one half.
+pub(super) const ALONG_OFFSET: i32 = (8160 << TAP_BITS) + (1 << (ALONG_SHIFT - 1));
+
 /// One output row from column sums less 8160.
-#[multiversion(targets("x86_64+avx2"))]
-fn narrow_along(weights: &NarrowWeights, lanes: &Lanes<i16>, out: &mut [u8]) {
-    let len = out.len();
-    let [t0, t1, t2, t3, t4, t5, t6, t7]: [&[i16]; TAPS] = std::array::from_fn(|k| lanes.tap(k, len));
-    let [w0, w1, w2, w3] = weights.taps;
-    let product = |w: i16, a: i16, b: i16| i32::from(w) * i32::from(a + b);
-    for x in 0..len {
-        let sum = product(w0, t0[x], t7[x])
-            + product(w1, t1[x], t6[x])
-            + product(w2, t2[x], t5[x])
-            + product(w3, t3[x], t4[x]);
-        // 8160 in Q6 by weights in Q14 of sum 1.
-        let sum = sum + (8160 << TAP_BITS);
-        out[x] = ((sum + (1 << 19)) >> 20).clamp(0, 255) as u8;
+fn narrow_along(weights: &NarrowWeights, taps: &[&[[i16; 2]]; TAPS / 2], out: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if avx2::available() { avx2::along(weights, taps, out) } else { 0 };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    let weights = weights.of_pairs();
+    for (x, out) in out.iter_mut().enumerate().skip(done) {
+        let mut sum = ALONG_OFFSET;
+        for (weights, pairs) in weights.iter().zip(taps) {
+            sum += i32::from(weights[0]) * i32::from(pairs[x][0]) + i32::from(weights[1]) * i32::from(pairs[x][1]);
+        }
+        *out = (sum >> ALONG_SHIFT).clamp(0, 255) as u8;
     }
 }
 
@@ -363,7 +442,7 @@ fn wide_columns(plan: &Plan, rows: &[&[u16]; TAPS], out: &mut [i32]) {
 
 /// Hands every filtered value of the row, not yet clamped, to `put`.
 #[multiversion(targets("x86_64+avx2"))]
-fn wide_along(plan: &Plan, lanes: &Lanes<i32>, mut put: impl FnMut(usize, i32)) {
+fn wide_along(plan: &Plan, lanes: &Lanes, mut put: impl FnMut(usize, i32)) {
     let len = lanes.even.len() - (TAPS / 2 - 1) * lanes.channels;
     let [t0, t1, t2, t3, t4, t5, t6, t7]: [&[i32]; TAPS] = std::array::from_fn(|k| lanes.tap(k, len));
     let [w0, w1, w2, w3, ..] = plan.taps;
@@ -389,6 +468,7 @@ mod tests {
             let weights = NarrowWeights::new(&plan);
             let most = |weights: [i16; TAPS / 2]| weights.iter().map(|w| i32::from(*w).abs() * 255).sum::<i32>();
             let (high, low) = (most(weights.high), most(weights.low));
+            assert!(weights.high.iter().chain(&weights.low).all(|w| w.abs() <= 64), "{filter:?}: products of bytes");
             assert!(low <= i32::from(i16::MAX), "{filter:?}: low sum {low}");
             assert!(high + (low >> 7) < i32::from(i16::MAX), "{filter:?}: high sum {high}");
         }

@@ -25,6 +25,8 @@
 //! Halo: 3 rows or columns before, 3 after the pair. Sources: Duchon 1979 (Lanczos window);
 //! Keys 1981 (cubic convolution), with a = −0.75 for the sharper variant.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub mod cpu;
 pub mod gpu;
 

@@ -1,15 +1,19 @@
-//! Sums of a narrow kernel in AVX2: one instruction multiplies sixteen signed pairs of 16 bits and adds up each pair.
+//! The unsharp mask in AVX2. Sums of a narrow kernel: one instruction multiplies sixteen signed pairs of 16 bits and adds
+//! up each pair. Sharpening of 8-bit samples: in 16 bits, but for the products.
 //!
-//! All results are those of the general loop, bit for bit. The centre's weight is 65536 less twice the others, and so is
+//! All results are those of the general loops, bit for bit. The centre's weight is 65536 less twice the others, and so is
 //! even: half of it, like every other weight, fits into 16 bits with a sign.
 
 use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_cvtepu8_epi16, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_packus_epi32, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16, _mm256_xor_si256,
+    __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_adds_epu16, _mm256_andnot_si256,
+    _mm256_blendv_epi8, _mm256_cmpeq_epi16, _mm256_cvtepu8_epi16, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_min_epu16, _mm256_or_si256, _mm256_packus_epi16, _mm256_packus_epi32, _mm256_permute2x128_si256,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_srli_epi16, _mm256_srli_epi32,
+    _mm256_storeu_si256, _mm256_subs_epu16, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8,
+    _mm256_unpacklo_epi16, _mm256_xor_si256,
 };
 
-use super::cpu::Taps;
+use super::cpu::{Pixel, Taps};
 
 /// Samples that are summed at once.
 const LANES: usize = 16;
@@ -39,6 +43,16 @@ pub(super) fn words<const H: usize>(taps: &Taps<u16, H>, out: &mut [u16]) -> usi
     assert!(available(), "AVX2 was not looked for");
     // SAFETY: as above.
     unsafe { words_here(taps, out) }
+}
+
+/// Sharpened 8-bit samples without alpha, as many as fit whole registers; returns how many.
+///
+/// # Panics
+/// Where AVX2 is not [`available`], or samples are missing.
+pub(super) fn sharpen(pixel: &Pixel, row: &[u8], blurred: &[u16], out: &mut [u8]) -> usize {
+    assert!(available(), "AVX2 was not looked for");
+    // SAFETY: as above.
+    unsafe { sharpen_here(pixel, row, blurred, out) }
 }
 
 #[target_feature(enable = "avx2")]
@@ -92,14 +106,87 @@ fn words_here<const H: usize>(taps: &Taps<u16, H>, out: &mut [u16]) -> usize {
     LANES * out.len()
 }
 
+#[target_feature(enable = "avx2")]
+fn sharpen_here(pixel: &Pixel, row: &[u8], blurred: &[u16], out: &mut [u8]) -> usize {
+    let (out, _) = out.as_chunks_mut::<{ 2 * LANES }>();
+    let row = &row.as_chunks::<{ 2 * LANES }>().0[..out.len()];
+    let blurred = &blurred.as_chunks::<{ 2 * LANES }>().0[..out.len()];
+    let factors = Factors::of(pixel);
+    for ((row, blurred), out) in row.iter().zip(blurred).zip(&mut *out) {
+        let row = load_bytes(row);
+        let (blurred, _) = blurred.as_chunks();
+        let (a, b) = (load(&blurred[0]), load(&blurred[1]));
+        // The lower eight samples of each half, as work values, and the upper.
+        let zero = _mm256_setzero_si256();
+        let low = sharpened(_mm256_unpacklo_epi8(zero, row), _mm256_permute2x128_si256::<0x20>(a, b), &factors);
+        let high = sharpened(_mm256_unpackhi_epi8(zero, row), _mm256_permute2x128_si256::<0x31>(a, b), &factors);
+        store_bytes(out, _mm256_packus_epi16(low, high));
+    }
+    2 * LANES * out.len()
+}
+
+/// Samples of work values and their surroundings.
+#[target_feature(enable = "avx2")]
+fn sharpened(values: __m256i, blurred: __m256i, factors: &Factors) -> __m256i {
+    let zero = _mm256_setzero_si256();
+    let (above, below) = (_mm256_subs_epu16(values, blurred), _mm256_subs_epu16(blurred, values));
+    let fails = _mm256_cmpeq_epi16(_mm256_subs_epu16(_mm256_or_si256(above, below), factors.threshold), zero);
+    let distance = _mm256_andnot_si256(fails, _mm256_or_si256(above, below));
+    // Where nothing changes, the sign does not matter.
+    let darker = _mm256_cmpeq_epi16(above, zero);
+    let distance = _mm256_xor_si256(distance, _mm256_set1_epi16(i16::MIN));
+    let change = _mm256_packus_epi32(
+        factors.change(_mm256_unpacklo_epi16(distance, darker)),
+        factors.change(_mm256_unpackhi_epi16(distance, darker)),
+    );
+    // A change that does not fit 16 bits leads past the ends, as the largest that does.
+    let changed = _mm256_blendv_epi8(_mm256_adds_epu16(values, change), _mm256_subs_epu16(values, change), darker);
+    let within = _mm256_min_epu16(changed, _mm256_set1_epi16(0xff00_u16 as i16));
+    _mm256_srli_epi16::<8>(_mm256_add_epi16(within, _mm256_set1_epi16(1 << 7)))
+}
+
+/// Turns differences into changes.
+struct Factors {
+    threshold: __m256i,
+    /// The amount, and 1.
+    pair: __m256i,
+    /// The amount times 2^15, and one half.
+    start: __m256i,
+}
+
+impl Factors {
+    #[target_feature(enable = "avx2")]
+    fn of(pixel: &Pixel) -> Factors {
+        let amount = i32::from(pixel.amount);
+        Factors {
+            // 256 work values are one unit, of which there are 255.
+            threshold: _mm256_set1_epi16((pixel.threshold.min(255) << 8) as i16),
+            pair: two(pixel.amount, 1),
+            start: _mm256_set1_epi32((amount << 15) + (1 << 11)),
+        }
+    }
+
+    /// The amount times distances, which come less 2^15, each followed by −1 where the pixel gets darker, by 0 otherwise:
+    /// `(2048 − p) >> 12` is `−((p + 2047) >> 12)`.
+    #[target_feature(enable = "avx2")]
+    fn change(&self, distances: __m256i) -> __m256i {
+        _mm256_srli_epi32::<12>(_mm256_add_epi32(_mm256_madd_epi16(distances, self.pair), self.start))
+    }
+}
+
 impl<'a, T, const H: usize> Taps<'a, T, H> {
     /// The first `count` registers of samples of each tap.
+    #[inline(always)]
     fn chunks(&self, count: usize) -> Taps<'a, [T; LANES], H> {
-        let chunks = |samples: &'a [T]| &samples.as_chunks::<LANES>().0[..count];
+        let [mut before, mut after] = [[&[][..]; H]; 2];
+        for k in 0..H {
+            before[k] = &self.before[k].as_chunks().0[..count];
+            after[k] = &self.after[k].as_chunks().0[..count];
+        }
         Taps {
-            center: chunks(self.center),
-            before: self.before.map(chunks),
-            after: self.after.map(chunks),
+            center: &self.center.as_chunks().0[..count],
+            before,
+            after,
             center_weight: self.center_weight,
             weights: self.weights,
         }
@@ -148,13 +235,29 @@ fn widened(samples: &[u8; LANES]) -> __m256i {
 /// Samples less 2^15.
 #[target_feature(enable = "avx2")]
 fn less_half(samples: &[u16; LANES]) -> __m256i {
+    _mm256_xor_si256(load(samples), _mm256_set1_epi16(i16::MIN))
+}
+
+#[target_feature(enable = "avx2")]
+fn load(samples: &[u16; LANES]) -> __m256i {
     // SAFETY: 32 bytes are there; any alignment will do.
-    let samples = unsafe { _mm256_loadu_si256(samples.as_ptr().cast()) };
-    _mm256_xor_si256(samples, _mm256_set1_epi16(i16::MIN))
+    unsafe { _mm256_loadu_si256(samples.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+fn load_bytes(samples: &[u8; 2 * LANES]) -> __m256i {
+    // SAFETY: 32 bytes are there; any alignment will do.
+    unsafe { _mm256_loadu_si256(samples.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "avx2")]
 fn store(out: &mut [u16; LANES], values: __m256i) {
+    // SAFETY: 32 bytes are there; any alignment will do.
+    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), values) }
+}
+
+#[target_feature(enable = "avx2")]
+fn store_bytes(out: &mut [u8; 2 * LANES], values: __m256i) {
     // SAFETY: 32 bytes are there; any alignment will do.
     unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), values) }
 }

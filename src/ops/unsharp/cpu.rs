@@ -62,6 +62,10 @@ trait Work: Premultiply + Tap {
     fn value(self) -> u16;
     /// The sample of a work value of at most `SCALE`.
     fn back(value: i32) -> Self;
+    /// The first sharpened samples, where this machine has instructions for many at once; how many.
+    fn sharpen_in_vectors(_pixel: &Pixel, _row: &[Self], _blurred: &[u16], _out: &mut [Self]) -> usize {
+        0
+    }
 }
 
 impl Work for u8 {
@@ -73,6 +77,10 @@ impl Work for u8 {
     }
     fn back(value: i32) -> u8 {
         ((value + 128) >> 8) as u8
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn sharpen_in_vectors(pixel: &Pixel, row: &[u8], blurred: &[u16], out: &mut [u8]) -> usize {
+        if avx2::available() { avx2::sharpen(pixel, row, blurred, out) } else { 0 }
     }
 }
 
@@ -306,9 +314,11 @@ fn replicate_ends(row: &mut [u16], pad: usize, channels: usize) {
 }
 
 /// What happens to the pixels of one row.
-struct Pixel {
-    amount: u16,
-    threshold: u32,
+pub(super) struct Pixel {
+    /// In 4096ths.
+    pub amount: u16,
+    /// In 8-bit units.
+    pub threshold: u32,
 }
 
 impl Pixel {
@@ -370,7 +380,8 @@ fn lumas<S: Work, const C: usize>(format: PixelFormat, row: &[S], work: &mut [u1
 /// Without alpha and not in monochrome: every sample for itself. A change of 0 gives back the sample.
 #[multiversion(targets("x86_64+avx2"))]
 fn sharpen_samples<S: Work>(pixel: &Pixel, row: &[S], blurred: &[u16], out: &mut [S]) {
-    for ((sample, blurred), out) in row.iter().zip(blurred).zip(out) {
+    let done = S::sharpen_in_vectors(pixel, row, blurred, out);
+    for ((sample, blurred), out) in row.iter().zip(blurred).zip(out).skip(done) {
         let (_, change) = pixel.change(sample.value(), *blurred, S::UNIT);
         *out = S::back((i32::from(sample.value()) + change).clamp(0, S::SCALE));
     }
