@@ -121,6 +121,8 @@ impl Backend {
     }
 }
 
+const CPU_BAND_ROWS: u32 = 128;
+
 /// One image's choice of loop; every operation gives the same bits on both.
 #[derive(Debug, Clone, Copy)]
 pub enum Compute<'a> {
@@ -148,6 +150,15 @@ impl Compute<'_> {
         match self {
             Compute::Cpu => Ok(color::cpu::convert(plan, image, first_row)),
             Compute::Gpu(gpu) => color::gpu::convert(gpu, plan, image, first_row),
+        }
+    }
+
+    /// Rows worked on at once with tiles of `tile` rows, if there is memory. The fewer they are, the sooner there is
+    /// something to compute, and the less leaves the caches before it is; but a device has to be asked as often.
+    pub fn band_rows(self, tile: u32) -> u32 {
+        match self {
+            Compute::Cpu => tile.min(CPU_BAND_ROWS),
+            Compute::Gpu(_) => tile,
         }
     }
 

@@ -272,11 +272,13 @@ fn attempt(
         unsharp: recipe.unsharp.as_ref().and_then(unsharp::Plan::new),
     };
     let wider = if format.bytes_per_pixel() > decoded.bytes_per_pixel() { format } else { decoded };
-    let mut band = Band::choose(&plan, wider, recipe.output.tile, context);
+    let most_rows = compute.band_rows(recipe.output.tile);
+    let mut band = Band::choose(&plan, wider, recipe.output.tile, most_rows, context);
     let mut needed = source.working_bytes() + band.bytes;
     if let Some(plan) = &colors.plan {
-        // Two bands of converted rows, and those that they were converted from.
-        needed += plan.bytes() + 2 * u64::from(band.rows) * u64::from(original.width) * format.bytes_per_pixel() as u64;
+        // Converted rows, beside those that they were converted from.
+        let row_bytes = u64::from(original.width) * format.bytes_per_pixel() as u64;
+        needed += plan.bytes() + u64::from(band.rows_in_flight) * row_bytes;
     }
     if whole {
         needed += whole_bytes(&info, recipe.knockout.is_some());
@@ -314,7 +316,7 @@ fn attempt(
     if full_resolution == FullResolution::Carried && !whole && !on_block_grid(&*source, kept(crop, original)?) {
         full_resolution = FullResolution::Reencoded(OFF_THE_GRID.into());
     }
-    let mut carried = None;
+    let mut coefficients = None;
     if full_resolution == FullResolution::Carried
         && let Err(reason) = carry::usable(source.keep_coefficients())?
     {
@@ -331,14 +333,14 @@ fn attempt(
             let kept = kept(crop, original)?;
             if on_block_grid(&*source, kept) {
                 match carry::usable(source.take_coefficients(kept.y..kept.y + kept.height, Some(&context.pool)))? {
-                    Ok(coefficients) => carried = Some(coefficients),
+                    Ok(taken) => coefficients = Some(taken),
                     Err(reason) => return Ok(Attempt::NotCarried(reason)),
                 }
             } else {
                 full_resolution = FullResolution::Reencoded(OFF_THE_GRID.into());
             }
         }
-        source = Box::new(MemorySource::new(upright(&info, &image), image)?.with_coefficients(carried));
+        source = Box::new(MemorySource::new(upright(&info, &image), image)?.with_coefficients(coefficients));
     }
     let rect = kept(crop, original)?;
     plan.levels = rect.size().levels(recipe.output.tile).collect();
@@ -347,12 +349,13 @@ fn attempt(
     let metadata = recipe.metadata(&info, &colors);
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg };
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
-    let carried_tile_px = (full_resolution == FullResolution::Carried).then_some(recipe.output.tile);
-    if carried_tile_px.is_some() {
+    let tile_px = recipe.output.tile;
+    let carried = full_resolution == FullResolution::Carried;
+    if carried {
         // No tiles are made of these rows, so that bands may be small enough to stay in caches.
         band.rows = band.rows.min(CARRIED_BAND_ROWS);
     }
-    let work = Work { color: colors.plan.as_deref(), pyramid: plan.into(), band: &band, carried_tile_px };
+    let work = Work { color: colors.plan.as_deref(), pyramid: plan.into(), band: &band, tile_px, carried };
     if let Some(reason) = stream(&mut *source, rect, work, context, compute, &mut writer)? {
         return Ok(Attempt::NotCarried(reason));
     }
@@ -426,9 +429,9 @@ fn write_mask(
     };
     let metadata = Recipe { dpi: recipe.dpi, ..Recipe::default() }.metadata(&stored, &Colors::default());
     let target = ptiff::Pyramid { format, levels: plan.levels.clone(), metadata, came_as_jpeg: false };
-    let band = Band::choose(&plan, format, options.tile, context);
+    let band = Band::choose(&plan, format, options.tile, compute.band_rows(options.tile), context);
     let mut writer = ptiff::Writer::create(path, target, &options, band.spill_bytes)?;
-    let work = Work { color: None, pyramid: plan.into(), band: &band, carried_tile_px: None };
+    let work = Work { color: None, pyramid: plan.into(), band: &band, tile_px: options.tile, carried: false };
     stream(&mut *source, Rect::of(size), work, context, compute, &mut writer)?;
     writer.finish(&context.pool)
 }

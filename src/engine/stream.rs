@@ -22,17 +22,14 @@ use crate::ops::pyramid::{self, Executor};
 use crate::pixel::{PixelFormat, Raster};
 use crate::trace;
 
-/// Bands that are decoded and not done with; one more is being decoded.
-const BANDS_IN_FLIGHT: usize = 2;
-const BANDS_HELD: u64 = BANDS_IN_FLIGHT as u64 + 1;
-
 /// What is done with the rows of a crop.
 pub(super) struct Work<'a> {
     pub color: Option<&'a color::Plan>,
     pub pyramid: Arc<pyramid::Plan>,
     pub band: &'a Band,
-    /// Full resolution is cut out of the source's JPEG coefficients, into tiles of this size, and not made of the rows.
-    pub carried_tile_px: Option<u32>,
+    pub tile_px: u32,
+    /// Full resolution is cut out of the source's JPEG coefficients, and not made of the rows.
+    pub carried: bool,
 }
 
 /// Reads, computes and compresses the rows of `rect`. Where full resolution turns out to be none that can be carried, the
@@ -50,16 +47,23 @@ pub(super) fn stream(
 ) -> Result<Option<String>> {
     let (executor, rows) = compute.pyramid(&work.pyramid, work.band.rows, work.band.device_bytes)?;
     let format = source.info().format;
-    let mut strips = work.carried_tile_px.map(|tile_px| Strips { rect, tile_px, taken: 0 });
+    let mut strips = work.carried.then_some(Strips { rect, tile_px: work.tile_px, taken: 0 });
     let mut not_carried = None;
     let mut cut = Cut { source, rect, rows_skipped: 0, rows_read: 0, scratch: None };
     let (full, below) = writer.split();
     let feed = Feed {
         colors: work.color.map(|plan| Mutex::new(Colors { plan, compute, first_row: 0 })),
-        full: Mutex::new(Full { rows: full, carried: strips.is_some(), streams: Vec::new() }),
+        full: Mutex::new(Full {
+            rows: full,
+            in_pieces: pieces(work.tile_px, rows).is_some(),
+            waiting: Vec::new(),
+            carried: work.carried,
+            streams: Vec::new(),
+        }),
         below: Mutex::new(Below { rows: below, executor }),
         state: Mutex::default(),
         room: Condvar::new(),
+        most_in_flight: if work.carried { 2 } else { in_flight(work.tile_px, rows) },
     };
     context.pool.in_place_scope(|scope| {
         while cut.rows_read < rect.height {
@@ -107,6 +111,8 @@ struct Feed<'a> {
     below: Mutex<Below<'a>>,
     state: Mutex<FeedState>,
     room: Condvar,
+    /// Bands that are decoded and not done with; one more is being decoded.
+    most_in_flight: u32,
 }
 
 #[derive(Default)]
@@ -115,7 +121,7 @@ struct FeedState {
     waiting: [VecDeque<Arc<Decoded>>; 3],
     /// A task works on a band, for each step.
     working: [bool; 3],
-    in_flight: usize,
+    in_flight: u32,
     /// Used up, kept for their allocation.
     spare: Vec<Raster>,
     failed: Option<Error>,
@@ -132,7 +138,7 @@ impl<'a> Feed<'a> {
     where
         'a: 's,
     {
-        let full = |state: &mut FeedState| state.failed.is_none() && state.in_flight == BANDS_IN_FLIGHT;
+        let full = |state: &mut FeedState| state.failed.is_none() && state.in_flight == self.most_in_flight;
         let mut state = {
             let _span = trace::span("wait for room");
             self.room.wait_while(lock(&self.state), full).unwrap_or_else(PoisonError::into_inner)
@@ -206,19 +212,30 @@ impl<'a> Feed<'a> {
                 return Ok(());
             }
             (Step::Colors, None) => unreachable!("bands do not come this way"),
-            (Step::Full, _) => lock(&self.full).take(&band)?,
-            (Step::Below, _) => lock(&self.below).take(&band.rows)?,
+            (Step::Full, _) => {
+                for band in lock(&self.full).take(band)? {
+                    self.done(band);
+                }
+            }
+            (Step::Below, _) => {
+                lock(&self.below).take(&band.rows)?;
+                self.done(band);
+            }
         }
-        if let Some(done) = Arc::into_inner(band) {
+        Ok(())
+    }
+
+    /// A step is done with a band. The last of them makes room for another.
+    fn done(&self, band: Arc<Decoded>) {
+        if let Some(band) = Arc::into_inner(band) {
             let mut state = lock(&self.state);
             state.in_flight -= 1;
             if self.colors.is_none() {
-                state.spare.push(done.rows);
+                state.spare.push(band.rows);
             }
             drop(state);
             self.room.notify_one();
         }
-        Ok(())
     }
 
     fn into_result(self) -> Result<()> {
@@ -249,6 +266,10 @@ impl Colors<'_> {
 
 struct Full<'a> {
     rows: LevelRows<'a>,
+    /// A row of tiles is made of several bands.
+    in_pieces: bool,
+    /// Those that are not a whole row of tiles yet.
+    waiting: Vec<Arc<Decoded>>,
     /// Tiles are cut out of strips.
     carried: bool,
     /// Carried tiles on their way.
@@ -256,12 +277,23 @@ struct Full<'a> {
 }
 
 impl Full<'_> {
-    fn take(&mut self, band: &Decoded) -> Result<()> {
+    /// The bands that are not needed any more.
+    fn take(&mut self, band: Arc<Decoded>) -> Result<Vec<Arc<Decoded>>> {
         match &band.strip {
-            Some(strip) => strip.write(&mut self.streams, &mut self.rows),
-            None if self.carried => Ok(()),
-            None => self.rows.write(0, &band.rows),
+            Some(strip) => strip.write(&mut self.streams, &mut self.rows)?,
+            None if self.carried => {}
+            None if self.in_pieces => {
+                self.waiting.push(band);
+                let pieces: Vec<&Raster> = self.waiting.iter().map(|band| &band.rows).collect();
+                if pieces.iter().map(|rows| rows.height).sum::<u32>() < self.rows.missing_rows(0) {
+                    return Ok(Vec::new());
+                }
+                self.rows.write_pieces(0, &pieces)?;
+                return Ok(std::mem::take(&mut self.waiting));
+            }
+            None => self.rows.write(0, &band.rows)?,
         }
+        Ok(vec![band])
     }
 }
 
@@ -350,6 +382,8 @@ impl Cut<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Band {
     pub rows: u32,
+    /// Rows of bands that are decoded and not done with, at most.
+    pub rows_in_flight: u32,
     /// Held outside the decoder: bands, pyramid windows, strips of tiles, compressed tiles.
     pub bytes: u64,
     /// Compressed tiles beyond this go to a temporary file.
@@ -359,9 +393,9 @@ pub(super) struct Band {
 }
 
 impl Band {
-    /// One row of tiles at a time, fewer rows where the image is so wide that several such images would not fit.
-    /// `format` is the wider of what is decoded and what is written.
-    pub fn choose(plan: &pyramid::Plan, format: PixelFormat, tile: u32, context: &Context) -> Self {
+    /// A row of tiles or a part of it at a time, `most_rows` at most, fewer where the image is so wide that several such
+    /// images would not fit. `format` is the wider of what is decoded and what is written.
+    pub fn choose(plan: &pyramid::Plan, format: PixelFormat, tile: u32, most_rows: u32, context: &Context) -> Self {
         // Lanes that decode or wait for the disk need little; as many images as threads are computed.
         let share = context.budget.total_bytes() / context.pool.current_num_threads() as u64;
         let full = plan.levels[0];
@@ -370,14 +404,34 @@ impl Band {
         let spill_bytes = (pixels_bytes / 2 + (1 << 16)).min(share / 8);
         // A strip of tiles per level, raw and once more while it is compressed: the levels together hold twice the first.
         let strips = 4 * u64::from(tile.min(full.pixels().min(1 << 20) as u32)) * row_bytes;
-        let flowing = |rows: u32| BANDS_HELD * u64::from(rows) * row_bytes + pyramid::working_bytes(plan, rows);
+        let height = full.height;
+        let rows_in_flight = |rows: u32| (in_flight(tile, rows) * rows).min(height);
+        let rows_held = |rows: u32| (rows_in_flight(rows) + rows).min(height);
+        let flowing =
+            |rows: u32| u64::from(rows_held(rows)) * row_bytes + pyramid::working_bytes(plan, rows.min(height));
         let bytes = |rows: u32| flowing(rows) + strips + spill_bytes;
-        let mut rows = tile.min(full.height);
-        while rows > 16 && (flowing(rows) > share / 4 || bytes(rows) > share) {
-            rows /= 2;
+        let fits = |rows: u32| flowing(rows) <= share / 4 && bytes(rows) <= share;
+        let parts = (16..=most_rows.min(tile)).rev().filter(|rows| pieces(tile, *rows).is_some());
+        let rows = parts.clone().find(|rows| fits(*rows)).or(parts.last()).unwrap_or(16);
+        Band {
+            rows: rows.min(height),
+            rows_in_flight: rows_in_flight(rows),
+            bytes: bytes(rows),
+            spill_bytes,
+            device_bytes: share,
         }
-        Band { rows, bytes: bytes(rows), spill_bytes, device_bytes: share }
     }
+}
+
+/// How many bands of `rows` rows make a row of tiles, where they do.
+fn pieces(tile: u32, rows: u32) -> Option<u32> {
+    (rows.is_multiple_of(16) && tile.is_multiple_of(rows)).then(|| tile / rows)
+}
+
+/// Bands that are decoded and not done with, at most: those of a row of tiles, and as many of the next, up to two.
+fn in_flight(tile: u32, rows: u32) -> u32 {
+    let pieces = pieces(tile, rows).unwrap_or(1);
+    pieces + pieces.min(2)
 }
 
 #[cfg(test)]
@@ -402,8 +456,9 @@ mod tests {
                     resample: resample::Plan::new(resample::Filter::default()),
                     unsharp: None,
                 };
-                let band = Band::choose(&plan, format, 256, &context);
+                let band = Band::choose(&plan, format, 256, 256, &context);
                 assert!(band.bytes <= share || band.rows == 16, "{megabytes} MiB, {width} px: {band:?}");
+                assert!(256 % band.rows == 0, "{megabytes} MiB, {width} px: {band:?}");
                 large += u32::from(band.rows == 256);
                 cut += u32::from((17..256).contains(&band.rows));
             }

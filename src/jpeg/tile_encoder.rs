@@ -150,19 +150,38 @@ impl TileEncoder {
     /// # Errors
     /// `Misuse` when `pixels` ends before the last row does, or rows overlap. `out` is then unchanged.
     pub fn encode(&self, pixels: &[u8], stride: usize, out: &mut Vec<u8>) -> Result<()> {
-        let row_bytes = self.tile_px as usize * self.kind.channels();
-        let expected = stride.saturating_mul(self.tile_px as usize - 1).saturating_add(row_bytes);
-        if stride < row_bytes || pixels.len() < expected {
-            return Err(Error::misuse(
-                Stage::Encode,
-                format!(
-                    "a JPEG tile got {} bytes of pixels, rows {stride} bytes apart, in place of {expected}",
-                    pixels.len()
-                ),
-            ));
+        self.encode_pieces(|row| pixels.get(row * stride..).unwrap_or_default(), stride, out)
+    }
+
+    /// The same for rows that do not lie in one piece: `pixels` gives those from a row on, whose number is a multiple of
+    /// 8. Sixteen rows from a multiple of 16 lie in one piece.
+    ///
+    /// # Errors
+    /// As [`TileEncoder::encode`].
+    pub fn encode_pieces<'a>(
+        &self,
+        pixels: impl Fn(usize) -> &'a [u8],
+        stride: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let tile_px = self.tile_px as usize;
+        let row_bytes = tile_px * self.kind.channels();
+        let expected = stride.saturating_mul(15).saturating_add(row_bytes);
+        for row in (0..tile_px).step_by(16) {
+            let got = pixels(row).len();
+            if stride < row_bytes || got < expected {
+                return Err(Error::misuse(
+                    Stage::Encode,
+                    format!(
+                        "rows {row} to {} of a JPEG tile have {got} bytes of pixels, rows {stride} bytes apart, in place \
+                         of {expected}",
+                        row + 15
+                    ),
+                ));
+            }
         }
         self.write_headers(out);
-        forward::scan((self.kind, self.tile_px as usize), (&self.quantisation, &HUFFMAN), (pixels, stride), out);
+        forward::scan((self.kind, tile_px), (&self.quantisation, &HUFFMAN), (&pixels, stride), out);
         out.extend_from_slice(&[0xff, 0xd9]);
         Ok(())
     }

@@ -450,6 +450,53 @@ fn write_into_too_little_room() {
 }
 
 #[test]
+fn rows_in_pieces_make_the_same_file() {
+    let folder = folder();
+    let words = PixelFormat::new(Color::Rgb, false, Depth::U16);
+    for (format, compression) in [
+        (RGB, Compression::Jpeg),
+        (GRAY, Compression::Jpeg),
+        (CMYK, Compression::Jpeg),
+        (RGBA, Compression::Deflate),
+        (words, Compression::Lzw),
+        (words, Compression::None),
+    ] {
+        // The last row of tiles ends in the middle of a piece, or with one.
+        for height in [150, 160] {
+            let mut case = Case::new(format, Size::new(140, height), compression);
+            case.options.tile = 64;
+            case.options.chroma = if height == 150 { Chroma::Half } else { Chroma::Full };
+            let levels = case.levels();
+            let whole = case.write_levels(&folder.path().join("whole.tif"), &levels);
+            for piece_rows in [16, 32, 64] {
+                let mut writer = case.writer(&folder.path().join("pieces.tif")).expect("the writer is made");
+                let (mut full, mut below) = writer.split();
+                let mut start = 0;
+                while start < height {
+                    let end = height.min(start + 64);
+                    assert_eq!(full.missing_rows(0), end - start);
+                    let pieces: Vec<Raster> = (start..end)
+                        .step_by(piece_rows)
+                        .map(|row| rows(&levels[0], row..end.min(row + piece_rows as u32)))
+                        .collect();
+                    full.write_pieces(0, &pieces.iter().collect::<Vec<_>>()).expect("the rows are taken");
+                    start = end;
+                }
+                assert_eq!(full.missing_rows(0), 0);
+                for (index, level) in levels.iter().enumerate().skip(1) {
+                    below.write(index, level).expect("the rows are taken");
+                }
+                let written = writer.finish(&pool(1)).expect("the file is written");
+                assert_eq!(
+                    written.hash, whole.hash,
+                    "{format} {compression:?}, {height} rows in pieces of {piece_rows}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn misuse_is_refused() {
     let folder = folder();
     let path = folder.path().join("a.tif");
@@ -463,6 +510,17 @@ fn misuse_is_refused() {
     misuse(writer().write_rows(0, &rows(RGBA, 100, 1)), "another format");
     misuse(writer().write_rows(3, &rows(RGB, 100, 1)), "no such level");
     misuse(writer().write_rows(0, &rows(RGB, 100, 51)), "more rows than there are");
+    let in_pieces = |heights: &[u32]| {
+        let pieces: Vec<Raster> = heights.iter().map(|height| rows(RGB, 100, *height)).collect();
+        writer().split().0.write_pieces(0, &pieces.iter().collect::<Vec<_>>())
+    };
+    in_pieces(&[16, 16]).expect("a row of tiles");
+    misuse(in_pieces(&[]), "no pieces");
+    misuse(in_pieces(&[16]), "half a row of tiles");
+    misuse(in_pieces(&[32, 18]), "all rows of tiles at once");
+    misuse(in_pieces(&[8, 8, 8, 8]), "pieces of half an MCU");
+    misuse(in_pieces(&[16, 32, 2]), "uneven pieces");
+    misuse(in_pieces(&[16, 0, 16]), "an empty piece");
     misuse(writer().split().0.write_carried(0, &[b""]), "nothing is carried");
     let carried = ptiff::Carried { tables: Vec::new(), subsampling: Some((1, 1)) };
     misuse(writer().split().0.carry(carried), "not a JPEG pyramid");

@@ -57,8 +57,8 @@ fn every_tile_and_every_step_is_in_the_trace() {
     let count = |name: &str| spans.iter().filter(|span| span.name == name).count();
     // Squares of 1104, 552, 276 and 138 in tiles of 256.
     assert_eq!(count("compress tile"), 5 * 5 + 3 * 3 + 2 * 2 + 1);
-    // Bands of one row of tiles.
-    assert_eq!(count("decode"), 5);
+    // Bands of half a row of tiles.
+    assert_eq!(count("decode"), 9);
     for once in ["open", "write file", "flush file", "verify file", "rename file"] {
         assert_eq!(count(once), 1, "{once}");
     }

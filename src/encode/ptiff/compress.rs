@@ -89,6 +89,35 @@ pub struct Put<P> {
     pub place: std::result::Result<P, Vec<u8>>,
 }
 
+/// The rows of one row of tiles, in one piece or several.
+#[derive(Debug, Clone, Copy)]
+pub struct TileRow<'a> {
+    /// As high as the first each, but for the last; where they are several, by multiples of 16.
+    pieces: &'a [&'a Raster],
+    /// Where they begin in the first piece.
+    first: u32,
+    height: u32,
+}
+
+impl<'a> TileRow<'a> {
+    /// `rows` of `pieces`, which lie one below the other.
+    pub fn new(pieces: &'a [&'a Raster], rows: Range<u32>) -> Self {
+        TileRow { pieces, first: rows.start, height: rows.len() as u32 }
+    }
+
+    fn width(self) -> u32 {
+        self.pieces[0].width
+    }
+
+    /// Samples from pixel (`x`, `y`) to the end of the piece; `None` where they have another depth.
+    fn samples<T: Sample>(self, x: u32, y: u32) -> Option<&'a [T]> {
+        let (row, piece_rows) = (self.first + y, self.pieces[0].height);
+        let piece = self.pieces[(row / piece_rows) as usize];
+        let start = (row % piece_rows) as usize * piece.stride() + x as usize * piece.format.channels();
+        Some(&T::slice(&piece.samples)?[start..])
+    }
+}
+
 /// Compresses rows of tiles, each tile in whatever thread is free.
 pub struct Compressors {
     compression: Compression,
@@ -118,18 +147,17 @@ impl Compressors {
         self.jpeg.as_ref()
     }
 
-    /// Compresses one row of tiles, from left to right: `rows` of `raster`, at most as many as a tile has. `put` is called
-    /// for each stream as soon as it is there, in whatever order.
+    /// Compresses one row of tiles, from left to right: at most as many rows as a tile has. `put` is called for each
+    /// stream as soon as it is there, in whatever order.
     ///
     /// # Errors
-    /// `Misuse` for a raster of another depth, `Io` when a codec fails, which none does on valid input.
+    /// `Misuse` for rows of another depth, `Io` when a codec fails, which none does on valid input.
     pub fn encode_row<P: Send>(
         &self,
-        raster: &Raster,
-        rows: Range<u32>,
+        rows: TileRow<'_>,
         put: impl Fn(&[u8]) -> Option<P> + Sync,
     ) -> Result<Vec<Put<P>>> {
-        (0..raster.width.div_ceil(self.shape.side))
+        (0..rows.width().div_ceil(self.shape.side))
             .into_par_iter()
             .map(|column| {
                 let idle = lock(&self.idle).pop();
@@ -141,7 +169,7 @@ impl Compressors {
                 if compressor.stream.capacity() == 0 {
                     compressor.stream = lock(&self.spare).pop().unwrap_or_default();
                 }
-                let encoded = compressor.encode(raster, rows.clone(), column * self.shape.side);
+                let encoded = compressor.encode(rows, column * self.shape.side);
                 drop(span);
                 let done = encoded.map(|Encoded { stream, checksum }| {
                     let (bytes, place) = (stream.len(), put(&stream));
@@ -231,28 +259,28 @@ impl Compressor {
         Some(JpegLevel { tables: encoder.tables().to_vec(), subsampling })
     }
 
-    /// Compresses the tile whose left column is `x` and whose rows are `rows` of `raster`. Columns and rows that the
-    /// raster lacks repeat the last one.
+    /// Compresses the tile whose left column is `x`. Columns and rows that are missing repeat the last one.
     ///
     /// # Errors
-    /// `Io` when a codec fails, which none does on valid input.
-    fn encode(&mut self, raster: &Raster, rows: Range<u32>, x: u32) -> Result<Encoded> {
-        let inside = x + self.shape.side <= raster.width && rows.len() == self.shape.side as usize;
-        if let (Encoder::Jpeg(encoder), Samples::U8(from), true) = (&mut self.codec, &raster.samples, inside) {
+    /// `Misuse` for rows of another depth, `Io` when a codec fails, which none does on valid input.
+    fn encode(&mut self, rows: TileRow<'_>, x: u32) -> Result<Encoded> {
+        let inside = x + self.shape.side <= rows.width() && rows.height == self.shape.side;
+        if let (Encoder::Jpeg(encoder), true) = (&mut self.codec, inside) {
             // Read where it lies.
-            let start = (rows.start as usize * raster.width as usize + x as usize) * self.shape.format.channels();
+            let pixels = |row| rows.samples(x, row as u32).unwrap_or_default();
             self.stream.clear();
-            encoder.encode(&from[start..], raster.row_bytes(), &mut self.stream)?;
+            encoder.encode_pieces(pixels, rows.pieces[0].row_bytes(), &mut self.stream)?;
             return Ok(Encoded { stream: mem::take(&mut self.stream), checksum: None });
         }
-        match (&raster.samples, &mut self.samples) {
-            (Samples::U8(from), Samples::U8(to)) => cut(from, raster.width, rows, x, self.shape, self.predictor, to),
-            (Samples::U16(from), Samples::U16(to)) => {
-                cut(from, raster.width, rows, x, self.shape, self.predictor, to);
+        let done = match &mut self.samples {
+            Samples::U8(to) => cut(rows, x, self.shape, self.predictor, to),
+            Samples::U16(to) => {
+                let done = cut(rows, x, self.shape, self.predictor, to);
                 to.iter_mut().for_each(|sample| *sample = sample.to_le());
+                done
             }
-            _ => return Err(Error::misuse(Stage::Encode, "rows of another depth than the file's")),
-        }
+        };
+        done.ok_or_else(|| Error::misuse(Stage::Encode, "rows of another depth than the file's"))?;
         let bytes = self.samples.as_bytes();
         let stream = &mut self.stream;
         match &mut self.codec {
@@ -289,17 +317,14 @@ fn failed(codec: &str, error: impl std::error::Error + Send + Sync + 'static) ->
     Error::new(ErrorKind::Io, Stage::Encode, format!("{codec} failed on a tile: {error}")).caused_by(error)
 }
 
-/// Copies one tile, as differences if `predictor` says so.
-fn cut<T: Wrapping>(from: &[T], width: u32, rows: Range<u32>, x: u32, shape: TileShape, predictor: bool, to: &mut [T]) {
+/// Copies one tile, as differences if `predictor` says so; `None` for rows of another depth.
+fn cut<T: Wrapping>(rows: TileRow<'_>, x: u32, shape: TileShape, predictor: bool, to: &mut [T]) -> Option<()> {
     let channels = shape.format.channels();
-    let stride = width as usize * channels;
-    let left = x as usize * channels;
-    let inside = ((width - x).min(shape.side) as usize) * channels;
+    let inside = ((rows.width() - x).min(shape.side) as usize) * channels;
     let row_samples = shape.row_samples();
-    let filled = rows.len() * row_samples;
-    for (y, out) in rows.zip(to.chunks_exact_mut(row_samples)) {
-        let start = y as usize * stride + left;
-        let source = &from[start..start + inside];
+    let filled = rows.height as usize * row_samples;
+    for (y, out) in (0..rows.height).zip(to.chunks_exact_mut(row_samples)) {
+        let source = &rows.samples::<T>(x, y)?[..inside];
         let (out, padding) = out.split_at_mut(inside);
         if predictor {
             out[..channels].copy_from_slice(&source[..channels]);
@@ -317,6 +342,7 @@ fn cut<T: Wrapping>(from: &[T], width: u32, rows: Range<u32>, x: u32, shape: Til
     for below in (filled..to.len()).step_by(row_samples) {
         to.copy_within(filled - row_samples..filled, below);
     }
+    Some(())
 }
 
 /// Decompresses tiles of one level. Holds its buffer.
@@ -538,7 +564,7 @@ mod tests {
                 let mut compressor = Compressor::new(compression, shape, &Options::default()).unwrap();
                 let mut decompressor = Decompressor::new(compression, shape, None).unwrap();
                 for (x, rows) in [(0, 0..16), (32, 0..16), (16, 16..23), (32, 16..23), (32, 22..23)] {
-                    let encoded = compressor.encode(&raster, rows.clone(), x).unwrap();
+                    let encoded = compressor.encode(TileRow::new(&[&raster], rows.clone()), x).unwrap();
                     let (samples, checksum) = decompressor.decode(&encoded.stream).unwrap();
                     assert_eq!(Some(checksum), encoded.checksum);
                     let tile = Raster { format, width: 16, height: 16, samples: samples.clone() };
@@ -564,7 +590,7 @@ mod tests {
         raster.samples = Samples::U16(vec![0x1234, 0x1200]);
         let mut compressor =
             Compressor::new(Compression::Deflate, TileShape { side: 16, format }, &Options::default()).unwrap();
-        compressor.encode(&raster, 0..1, 0).unwrap();
+        compressor.encode(TileRow::new(&[&raster], 0..1), 0).unwrap();
         // 0x1200 − 0x1234 = −0x34, modulo 2^16.
         assert_eq!(&compressor.samples.as_bytes()[..6], [0x34, 0x12, 0xcc, 0xff, 0, 0]);
     }
@@ -576,7 +602,10 @@ mod tests {
         for compression in [Compression::None, Compression::Lzw, Compression::Deflate, Compression::Zstd] {
             let encode = |side| {
                 let shape = TileShape { side, format };
-                Compressor::new(compression, shape, &Options::default()).unwrap().encode(&raster, 0..16, 0).unwrap()
+                Compressor::new(compression, shape, &Options::default())
+                    .unwrap()
+                    .encode(TileRow::new(&[&raster], 0..16), 0)
+                    .unwrap()
             };
             let mut decompressor = Decompressor::new(compression, TileShape { side: 32, format }, None).unwrap();
             let small = encode(16);

@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 
 use super::ahead;
-use super::compress::{Compressors, Put, TileShape};
+use super::compress::{Compressors, Put, TileRow, TileShape};
 use super::layout::{self, Contents, JpegLevel, LevelContents, Plan};
 use super::{Compression, Options, Pyramid, Written, reader, resolve};
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -474,15 +474,78 @@ impl LevelRows<'_> {
     }
 
     fn take(&mut self, index: usize, rows: &Raster) -> Result<()> {
-        let Shared { shape: TileShape { side, format }, compressors, store, .. } = self.shared;
+        let shared = self.shared;
+        let level = self.level(index, &[rows])?;
+        let height = level.size.height;
+        let mut next = 0;
+        while next < rows.height {
+            let first = level.rows_taken - level.waiting.height;
+            let strip = shared.shape.side.min(height - first);
+            let missing = strip - level.waiting.height;
+            let end = rows.height.min(next + missing);
+            level.rows_taken += end - next;
+            if end - next == strip {
+                // A whole row of tiles at once: no copy.
+                shared.encode(TileRow::new(&[rows], next..end), &mut level.tiles)?;
+            } else {
+                level.waiting.append_rows(rows, next..end);
+                if level.waiting.height == strip {
+                    shared.encode(TileRow::new(&[&level.waiting], 0..strip), &mut level.tiles)?;
+                    level.waiting.set_rows(0);
+                }
+            }
+            next = end;
+        }
+        Ok(())
+    }
+
+    /// Rows that are missing until a row of tiles is whole; 0 when all were given.
+    ///
+    /// # Panics
+    /// For a level that is not among these.
+    pub fn missing_rows(&self, level: usize) -> u32 {
+        let level = &self.levels[level - self.first];
+        let rows_done = level.rows_taken - level.waiting.height;
+        self.shared.shape.side.min(level.size.height - rows_done) - level.waiting.height
+    }
+
+    /// Takes the rows of a whole row of tiles, in pieces, without a copy. All pieces but the last are equally high, by a
+    /// multiple of 16 rows.
+    ///
+    /// # Errors
+    /// As [`LevelRows::write`], and `Misuse` for pieces of other heights, or which are not just those that are
+    /// [missing](LevelRows::missing_rows) when none are waiting.
+    pub fn write_pieces(&mut self, level: usize, pieces: &[&Raster]) -> Result<()> {
+        self.take_pieces(level, pieces).map_err(|e| e.of(self.shared.path.display().to_string()))
+    }
+
+    fn take_pieces(&mut self, index: usize, pieces: &[&Raster]) -> Result<()> {
+        let shared = self.shared;
+        let level = self.level(index, pieces)?;
+        let rows = pieces.iter().map(|piece| piece.height).sum();
+        let whole = rows == shared.shape.side.min(level.size.height - level.rows_taken) && level.waiting.height == 0;
+        let regular = pieces.split_last().is_some_and(|(last, others)| {
+            others.iter().all(|piece| piece.height == pieces[0].height && piece.height.is_multiple_of(16))
+                && (1..=pieces[0].height).contains(&last.height)
+        });
+        if !whole || !regular {
+            return Err(Error::misuse(Stage::Encode, format!("{} pieces that are no row of tiles", pieces.len())));
+        }
+        level.rows_taken += rows;
+        shared.encode(TileRow::new(pieces, 0..rows), &mut level.tiles)
+    }
+
+    /// The level that rows are for, once they are known to fit it.
+    fn level(&mut self, index: usize, pieces: &[&Raster]) -> Result<&mut Level> {
+        let format = self.shared.shape.format;
+        let levels = self.first..self.first + self.levels.len();
         let Some(level) = index.checked_sub(self.first).and_then(|at| self.levels.get_mut(at)) else {
-            let levels = self.first..self.first + self.levels.len();
             return Err(Error::misuse(Stage::Encode, format!("rows for level {index}, not of {levels:?}")));
         };
         if level.carried {
             return Err(Error::misuse(Stage::Encode, "rows for full resolution, whose tiles are carried"));
         }
-        if rows.format != *format || rows.width != level.size.width {
+        if let Some(rows) = pieces.iter().find(|rows| rows.format != format || rows.width != level.size.width) {
             return Err(Error::misuse(
                 Stage::Encode,
                 format!(
@@ -492,43 +555,28 @@ impl LevelRows<'_> {
             ));
         }
         let height = level.size.height;
-        if rows.height > height - level.rows_taken {
+        if pieces.iter().map(|rows| rows.height).sum::<u32>() > height - level.rows_taken {
             return Err(Error::misuse(Stage::Encode, format!("more than {height} rows for level {index}")));
         }
-        let mut encode = |raster: &Raster, rows| -> Result<()> {
-            for Put { bytes, checksum, place } in
-                compressors.encode_row(raster, rows, |stream| lock(store).remember(stream))?
-            {
-                let place = match place {
-                    Ok(place) => place,
-                    Err(stream) => {
-                        let place = lock(store).spill(&stream)?;
-                        compressors.recycle(stream);
-                        place
-                    }
-                };
-                level.tiles.push(Tile::new(bytes, checksum, place)?);
-            }
-            Ok(())
-        };
-        let mut next = 0;
-        while next < rows.height {
-            let first = level.rows_taken - level.waiting.height;
-            let strip = (*side).min(height - first);
-            let missing = strip - level.waiting.height;
-            let end = rows.height.min(next + missing);
-            level.rows_taken += end - next;
-            if end - next == strip {
-                // A whole row of tiles at once: no copy.
-                encode(rows, next..end)?;
-            } else {
-                level.waiting.append_rows(rows, next..end);
-                if level.waiting.height == strip {
-                    encode(&level.waiting, 0..strip)?;
-                    level.waiting.set_rows(0);
+        Ok(level)
+    }
+}
+
+impl Shared {
+    /// Compresses a row of tiles and puts the streams where they wait.
+    fn encode(&self, rows: TileRow<'_>, tiles: &mut Vec<Tile>) -> Result<()> {
+        for Put { bytes, checksum, place } in
+            self.compressors.encode_row(rows, |stream| lock(&self.store).remember(stream))?
+        {
+            let place = match place {
+                Ok(place) => place,
+                Err(stream) => {
+                    let place = lock(&self.store).spill(&stream)?;
+                    self.compressors.recycle(stream);
+                    place
                 }
-            }
-            next = end;
+            };
+            tiles.push(Tile::new(bytes, checksum, place)?);
         }
         Ok(())
     }

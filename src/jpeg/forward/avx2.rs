@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 use super::{
     F_0_298, F_0_390, F_0_541, F_0_765, F_0_899, F_1_175, F_1_501, F_1_847, F_1_961, F_2_053, F_2_562, F_3_072, Layout,
-    PASS_BITS, Pair, Quantisation, ROUNDING, Samples, UNIT_PX, Unit, WEIGHTS, scan_with, shift,
+    PASS_BITS, Pair, Pixels, Quantisation, ROUNDING, Samples, UNIT_PX, Unit, WEIGHTS, scan_with, shift,
 };
 use crate::jpeg::huffman::{Codes, ZIGZAG};
 use crate::jpeg::tile_encoder::TileKind;
@@ -37,7 +37,7 @@ fn also_avx512() -> bool {
 pub(super) fn scan(
     tile: (TileKind, usize),
     tables: (&[Quantisation; 2], &[Codes; 2]),
-    pixels: (&[u8], usize),
+    pixels: Pixels<'_, '_>,
     out: &mut Vec<u8>,
 ) {
     if also_avx512() {
@@ -53,7 +53,7 @@ pub(super) fn scan(
 fn scan_here(
     tile: (TileKind, usize),
     tables: (&[Quantisation; 2], &[Codes; 2]),
-    pixels: (&[u8], usize),
+    pixels: Pixels<'_, '_>,
     out: &mut Vec<u8>,
 ) {
     scan_with(
@@ -69,7 +69,7 @@ fn scan_here(
 fn scan_avx512(
     tile: (TileKind, usize),
     tables: (&[Quantisation; 2], &[Codes; 2]),
-    pixels: (&[u8], usize),
+    pixels: Pixels<'_, '_>,
     out: &mut Vec<u8>,
 ) {
     scan_with(

@@ -134,7 +134,11 @@ impl Quantisation {
     }
 }
 
-/// Appends the scan of one tile to `out`: rows of `tile_px` pixels, `stride` bytes apart. `tile_px` is a multiple of 16.
+/// The pixels of a tile from a row on, whose number is a multiple of 8, to the end of a row of MCUs at least; rows are as
+/// many bytes apart.
+type Pixels<'p, 'a> = (&'p dyn Fn(usize) -> &'a [u8], usize);
+
+/// Appends the scan of one tile of `tile_px` pixels, a multiple of 16, to `out`.
 /// `quantisation` and `codes` are those of the first component, and of the chroma.
 ///
 /// # Panics
@@ -142,14 +146,14 @@ impl Quantisation {
 pub(super) fn scan(
     (kind, tile_px): (TileKind, usize),
     (quantisation, codes): (&[Quantisation; 2], &[Codes; 2]),
-    (pixels, stride): (&[u8], usize),
+    pixels: Pixels<'_, '_>,
     out: &mut Vec<u8>,
 ) {
     #[cfg(target_arch = "x86_64")]
     if avx2::available() {
-        return avx2::scan((kind, tile_px), (quantisation, codes), (pixels, stride), out);
+        return avx2::scan((kind, tile_px), (quantisation, codes), pixels, out);
     }
-    scan_with(portable_unit, (kind, tile_px), (quantisation, codes), (pixels, stride), out);
+    scan_with(portable_unit, (kind, tile_px), (quantisation, codes), pixels, out);
 }
 
 /// The loop of [`scan`]; `unit` makes the pairs of a unit from its pixels.
@@ -158,16 +162,18 @@ fn scan_with(
     unit: impl Fn(TileKind, &[Quantisation; 2], &[u8], usize, &mut Unit),
     (kind, tile_px): (TileKind, usize),
     (quantisation, codes): (&[Quantisation; 2], &[Codes; 2]),
-    (pixels, stride): (&[u8], usize),
+    pixels: Pixels<'_, '_>,
     out: &mut Vec<u8>,
 ) {
     let layout = Layout::of(kind);
     let mut bits = BitWriter::new(out);
     let mut predictions = [0; 4];
     let mut made = Unit::ZERO;
+    let (pixels, stride) = pixels;
     for top in (0..tile_px).step_by(layout.rows) {
+        let pixels = pixels(top);
         for left in (0..tile_px).step_by(UNIT_PX) {
-            unit(kind, quantisation, &pixels[top * stride + left * kind.channels()..], stride, &mut made);
+            unit(kind, quantisation, &pixels[left * kind.channels()..], stride, &mut made);
             for &Place { pair, half, component } in layout.blocks {
                 let pair = &made.pairs[pair];
                 let dc = pair.coefficients[0][8 * half];
