@@ -488,6 +488,7 @@ impl LevelRows<'_> {
                 // A whole row of tiles at once: no copy.
                 shared.encode(TileRow::new(&[rows], next..end), &mut level.tiles)?;
             } else {
+                level.waiting.reserve_rows(missing);
                 level.waiting.append_rows(rows, next..end);
                 if level.waiting.height == strip {
                     shared.encode(TileRow::new(&[&level.waiting], 0..strip), &mut level.tiles)?;
