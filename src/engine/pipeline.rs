@@ -273,7 +273,7 @@ fn attempt(
     };
     let wider = if format.bytes_per_pixel() > decoded.bytes_per_pixel() { format } else { decoded };
     let most_rows = compute.band_rows(recipe.output.tile);
-    let mut band = Band::choose(&plan, wider, recipe.output.tile, most_rows, context);
+    let band = Band::choose(&plan, wider, recipe.output.tile, most_rows, context);
     let mut needed = source.working_bytes() + band.bytes;
     if let Some(plan) = &colors.plan {
         // Converted rows, beside those that they were converted from.
@@ -351,10 +351,6 @@ fn attempt(
     let mut writer = ptiff::Writer::create(output, target, &options, band.spill_bytes)?;
     let tile_px = recipe.output.tile;
     let carried = full_resolution == FullResolution::Carried;
-    if carried {
-        // No tiles are made of these rows, so that bands may be small enough to stay in caches.
-        band.rows = band.rows.min(CARRIED_BAND_ROWS);
-    }
     let work = Work { color: colors.plan.as_deref(), pyramid: plan.into(), band: &band, tile_px, carried };
     if let Some(reason) = stream(&mut *source, rect, work, context, compute, &mut writer)? {
         return Ok(Attempt::NotCarried(reason));
@@ -508,9 +504,6 @@ const OFF_THE_GRID: &str = "the crop does not start on the JPEG's block grid";
 fn on_block_grid(source: &dyn RowSource, rect: Rect) -> bool {
     source.mcu().is_some_and(|mcu| rect.x.is_multiple_of(mcu.width) && rect.y.is_multiple_of(mcu.height))
 }
-
-/// Rows worked on at once where full resolution is carried over.
-const CARRIED_BAND_ROWS: u32 = 64;
 
 /// Bytes held while a whole image is decoded, turned upright, masked and knocked out.
 fn whole_bytes(info: &SourceInfo, knockout: bool) -> u64 {

@@ -22,6 +22,10 @@ use crate::ops::pyramid::{self, Executor};
 use crate::pixel::{PixelFormat, Raster};
 use crate::trace;
 
+/// Small bands that are decoded before they are needed, so that neither decoding nor computing has to wait when the other
+/// is slow for a while.
+const AHEAD: u32 = 4;
+
 /// What is done with the rows of a crop.
 pub(super) struct Work<'a> {
     pub color: Option<&'a color::Plan>,
@@ -50,6 +54,7 @@ pub(super) fn stream(
     let mut strips = work.carried.then_some(Strips { rect, tile_px: work.tile_px, taken: 0 });
     let mut not_carried = None;
     let mut cut = Cut { source, rect, rows_skipped: 0, rows_read: 0, scratch: None };
+    let in_flight = in_flight(work.tile_px, rows);
     let (full, below) = writer.split();
     let feed = Feed {
         colors: work.color.map(|plan| Mutex::new(Colors { plan, compute, first_row: 0 })),
@@ -63,7 +68,8 @@ pub(super) fn stream(
         below: Mutex::new(Below { rows: below, executor }),
         state: Mutex::default(),
         room: Condvar::new(),
-        most_in_flight: if work.carried { 2 } else { in_flight(work.tile_px, rows) },
+        // No row of tiles waits until it is whole where they are carried.
+        most_in_flight: if work.carried { in_flight.min(AHEAD) } else { in_flight },
     };
     context.pool.in_place_scope(|scope| {
         while cut.rows_read < rect.height {
@@ -405,17 +411,16 @@ impl Band {
         // A strip of tiles per level, raw and once more while it is compressed: the levels together hold twice the first.
         let strips = 4 * u64::from(tile.min(full.pixels().min(1 << 20) as u32)) * row_bytes;
         let height = full.height;
-        let rows_in_flight = |rows: u32| (in_flight(tile, rows) * rows).min(height);
-        let rows_held = |rows: u32| (rows_in_flight(rows) + rows).min(height);
-        let flowing =
-            |rows: u32| u64::from(rows_held(rows)) * row_bytes + pyramid::working_bytes(plan, rows.min(height));
+        // One more is being decoded. Those of the row of tiles on its way are counted as its strip.
+        let bands = |rows: u32| u64::from(((ahead(tile, rows) + 1) * rows).min(height)) * row_bytes;
+        let flowing = |rows: u32| bands(rows) + pyramid::working_bytes(plan, rows.min(height));
         let bytes = |rows: u32| flowing(rows) + strips + spill_bytes;
         let fits = |rows: u32| flowing(rows) <= share / 4 && bytes(rows) <= share;
         let parts = (16..=most_rows.min(tile)).rev().filter(|rows| pieces(tile, *rows).is_some());
         let rows = parts.clone().find(|rows| fits(*rows)).or(parts.last()).unwrap_or(16);
         Band {
             rows: rows.min(height),
-            rows_in_flight: rows_in_flight(rows),
+            rows_in_flight: (in_flight(tile, rows) * rows).min(height),
             bytes: bytes(rows),
             spill_bytes,
             device_bytes: share,
@@ -428,10 +433,14 @@ fn pieces(tile: u32, rows: u32) -> Option<u32> {
     (rows.is_multiple_of(16) && tile.is_multiple_of(rows)).then(|| tile / rows)
 }
 
-/// Bands that are decoded and not done with, at most: those of a row of tiles, and as many of the next, up to two.
+/// Bands that are decoded before the row of tiles on its way is done.
+fn ahead(tile: u32, rows: u32) -> u32 {
+    if pieces(tile, rows).is_some_and(|pieces| pieces > 1) { AHEAD } else { 1 }
+}
+
+/// Bands that are decoded and not done with, at most.
 fn in_flight(tile: u32, rows: u32) -> u32 {
-    let pieces = pieces(tile, rows).unwrap_or(1);
-    pieces + pieces.min(2)
+    pieces(tile, rows).unwrap_or(1) + ahead(tile, rows)
 }
 
 #[cfg(test)]
@@ -456,11 +465,13 @@ mod tests {
                     resample: resample::Plan::new(resample::Filter::default()),
                     unsharp: None,
                 };
-                let band = Band::choose(&plan, format, 256, 256, &context);
-                assert!(band.bytes <= share || band.rows == 16, "{megabytes} MiB, {width} px: {band:?}");
-                assert!(256 % band.rows == 0, "{megabytes} MiB, {width} px: {band:?}");
-                large += u32::from(band.rows == 256);
-                cut += u32::from((17..256).contains(&band.rows));
+                for most_rows in [128, 256] {
+                    let band = Band::choose(&plan, format, 256, most_rows, &context);
+                    assert!(band.bytes <= share || band.rows == 16, "{megabytes} MiB, {width} px: {band:?}");
+                    assert!(256 % band.rows == 0, "{megabytes} MiB, {width} px: {band:?}");
+                    large += u32::from(band.rows == most_rows);
+                    cut += u32::from((17..most_rows).contains(&band.rows));
+                }
             }
         }
         assert!(large > 0 && cut > 0);
