@@ -28,6 +28,9 @@ const CORES: usize = 2;
 const TILE: u32 = 256;
 /// The middle one counts.
 const FLOOR_RUNS: usize = 3;
+/// Of rows that take a second or two: files and free memory are then as they are while a library is worked on, and not to
+/// be provided by the disk and the hypervisor first.
+const WARM_UPS: usize = 2;
 const PHOTOGRAPHS: &str = "/usr/share/wallpapers";
 /// Amount, radius, threshold, monochrome.
 const UNSHARP: &str = "1,1.5,0,0";
@@ -56,6 +59,8 @@ struct Work {
     ours: Vec<&'static str>,
     /// Mode of `libvips.py` and what follows input and output.
     theirs: (&'static str, Vec<&'static str>),
+    /// Runs that do not count, before those that do.
+    warm_ups: usize,
     repetitions: usize,
     floor: Option<Encoding>,
 }
@@ -230,6 +235,7 @@ impl Bench {
             input: input.to_path_buf(),
             ours: ours.to_vec(),
             theirs,
+            warm_ups: WARM_UPS,
             repetitions: extent.repetitions,
             floor,
         };
@@ -322,7 +328,11 @@ impl Bench {
                 let title = format!("{} baseline JPEGs of 1–2 MP in one run, {what}", extent.batch_files);
                 let theirs = ("batch", vec!["jpeg", "95", "2"]);
                 let repetitions = extent.batch_repetitions;
-                works.push(Work { repetitions, ..single(id, &title, target, &folder, ours, theirs, encoding) });
+                works.push(Work {
+                    warm_ups: 0,
+                    repetitions,
+                    ..single(id, &title, target, &folder, ours, theirs, encoding)
+                });
             }
         }
         if wanted("giant") {
@@ -334,7 +344,11 @@ impl Bench {
             let repetitions = extent.giant_repetitions;
             // Compressed tiles would wait in memory otherwise, where there is plenty.
             let lean = [&jpeg[..], &["--max-memory", "256M"]].concat();
-            works.push(Work { repetitions, ..single("giant", &title, 1.5, &giant, &lean, plain("jpeg"), as_jpeg) });
+            works.push(Work {
+                warm_ups: 0,
+                repetitions,
+                ..single("giant", &title, 1.5, &giant, &lean, plain("jpeg"), as_jpeg)
+            });
         }
         Ok(works)
     }
@@ -344,7 +358,10 @@ impl Bench {
         let (mut ours, mut theirs) = (Side::default(), Side::default());
         let mut their_processes = Vec::new();
         let out = self.scratch.join("out");
-        for _ in 0..work.repetitions {
+        for run in 0..work.warm_ups + work.repetitions {
+            if run == work.warm_ups {
+                (ours, theirs, their_processes) = (Side::default(), Side::default(), Vec::new());
+            }
             let is_batch = work.input.is_dir();
             let target = if is_batch { out.join("batch") } else { out.join("a.tif") };
             let fresh = || -> Outcome<()> {
