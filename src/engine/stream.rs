@@ -416,8 +416,9 @@ impl Band {
         let flowing = |rows: u32| bands(rows) + pyramid::working_bytes(plan, rows.min(height));
         let bytes = |rows: u32| flowing(rows) + strips + spill_bytes;
         let fits = |rows: u32| flowing(rows) <= share / 4 && bytes(rows) <= share;
-        let parts = (16..=most_rows.min(tile)).rev().filter(|rows| pieces(tile, *rows).is_some());
-        let rows = parts.clone().find(|rows| fits(*rows)).or(parts.last()).unwrap_or(16);
+        // Sixteen rows are always a part of a tile.
+        let rows =
+            (16..=most_rows.min(tile)).rev().find(|rows| pieces(tile, *rows).is_some() && fits(*rows)).unwrap_or(16);
         Band {
             rows: rows.min(height),
             rows_in_flight: (in_flight(tile, rows) * rows).min(height),

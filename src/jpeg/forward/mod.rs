@@ -134,8 +134,8 @@ impl Quantisation {
     }
 }
 
-/// The pixels of a tile from a row on, whose number is a multiple of 8, to the end of a row of MCUs at least; rows are as
-/// many bytes apart.
+/// What gives the pixels of a tile from a row on, whose number is a multiple of 8, to the end of a row of MCUs at least;
+/// and how many bytes it is from one row to the next.
 type Pixels<'p, 'a> = (&'p dyn Fn(usize) -> &'a [u8], usize);
 
 /// Appends the scan of one tile of `tile_px` pixels, a multiple of 16, to `out`.

@@ -16,46 +16,38 @@ use super::cpu::{ALONG_OFFSET, ALONG_SHIFT, NarrowWeights};
 /// Samples that are made at once.
 const LANES: usize = 32;
 
-/// Whether this machine has what the others need.
-pub(super) fn available() -> bool {
+fn available() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Column sums less 8160, in Q6, as many as fit whole registers; returns how many.
+/// Column sums less 8160, in Q6, as many as fit whole registers; returns how many: 0 without AVX2.
 ///
 /// # Panics
-/// Where AVX2 is not [`available`], or rows are shorter than `out`.
+/// Where rows are shorter than `out`.
 pub(super) fn columns(weights: &NarrowWeights, rows: &[&[u8]; TAPS], out: &mut [i16]) -> usize {
-    assert!(available(), "AVX2 was not looked for");
-    // SAFETY: the machine has AVX2, as just asserted.
-    unsafe { columns_here(weights, rows, out) }
+    // SAFETY: the machine has AVX2, as just asked.
+    if available() { unsafe { columns_here(weights, rows, out) } } else { 0 }
 }
 
 /// Puts the samples of every two pixels of three or four channels side by side, for as many as fit whole registers;
-/// returns how many pairs. None where there are as many channels as in no image without alpha.
-///
-/// # Panics
-/// Where AVX2 is not [`available`].
+/// returns how many pairs: 0 without AVX2, and of other numbers of channels.
 pub(super) fn pair_up(channels: usize, row: &[i16], out: &mut [[i16; 2]]) -> usize {
-    assert!(available(), "AVX2 was not looked for");
-    // SAFETY: as above.
-    unsafe {
-        match channels {
-            3 => pair_up_3(row, out),
-            4 => pair_up_4(row, out),
-            _ => 0,
-        }
+    match channels {
+        // SAFETY: the machine has AVX2, as just asked.
+        3 if available() => unsafe { pair_up_3(row, out) },
+        // SAFETY: as above.
+        4 if available() => unsafe { pair_up_4(row, out) },
+        _ => 0,
     }
 }
 
-/// One row of output, of as many samples as fit whole registers; returns how many.
+/// One row of output, of as many samples as fit whole registers; returns how many: 0 without AVX2.
 ///
 /// # Panics
-/// Where AVX2 is not [`available`], or pairs are missing.
+/// Where pairs are missing.
 pub(super) fn along(weights: &NarrowWeights, taps: &[&[[i16; 2]]; TAPS / 2], out: &mut [u8]) -> usize {
-    assert!(available(), "AVX2 was not looked for");
-    // SAFETY: as above.
-    unsafe { along_here(weights, taps, out) }
+    // SAFETY: the machine has AVX2, as just asked.
+    if available() { unsafe { along_here(weights, taps, out) } } else { 0 }
 }
 
 #[target_feature(enable = "avx2")]

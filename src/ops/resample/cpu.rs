@@ -1,18 +1,35 @@
-//! Downsampling on the CPU: eight rows into one row of column sums, that row split into even and odd pixels,
-//! those into one row of output. Every loop runs over contiguous samples with constant offsets, so that it
-//! vectorises whatever the number of channels.
+//! Downsampling on the CPU: eight rows into one row of column sums, that row split into even and odd pixels (for 8 bits
+//! without alpha: into pairs of them), those into one row of output. Every loop runs over contiguous samples with
+//! constant offsets, so that it vectorises whatever the number of channels.
 
 use std::ops::Range;
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::avx2;
 use super::{AFTER, BEFORE, Plan, TAP_BITS, TAPS};
 use crate::geometry::Size;
 use crate::ops::premultiply::{Premultiply, color_back, premultiply};
 use crate::pixel::{Raster, Samples};
+
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
+
+/// Other machines have the general loops alone.
+#[cfg(not(target_arch = "x86_64"))]
+mod avx2 {
+    use super::{NarrowWeights, TAPS};
+
+    pub fn columns(_: &NarrowWeights, _: &[&[u8]; TAPS], _: &mut [i16]) -> usize {
+        0
+    }
+    pub fn pair_up(_: usize, _: &[i16], _: &mut [[i16; 2]]) -> usize {
+        0
+    }
+    pub fn along(_: &NarrowWeights, _: &[&[[i16; 2]]; TAPS / 2], _: &mut [u8]) -> usize {
+        0
+    }
+}
 
 /// Output rows that one task computes; premultiplied rows are shared inside a task only.
 const ROWS_PER_TASK: usize = 16;
@@ -240,10 +257,7 @@ impl Pairs {
 }
 
 fn pair_up<const C: usize>(row: &[i16], pairs: &mut [[i16; 2]]) {
-    #[cfg(target_arch = "x86_64")]
-    let done = if avx2::available() { avx2::pair_up(C, row, pairs) } else { 0 };
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
+    let done = avx2::pair_up(C, row, pairs);
     let (pixels, _) = row[2 * done..].as_chunks::<C>().0.as_chunks::<2>();
     for ([a, b], pairs) in pixels.iter().zip(pairs[done..].as_chunks_mut::<C>().0) {
         *pairs = std::array::from_fn(|c| [a[c], b[c]]);
@@ -294,10 +308,7 @@ impl NarrowWeights {
 
 /// `t − 8160`, in Q6.
 fn narrow_columns(weights: &NarrowWeights, rows: &[&[u8]; TAPS], out: &mut [i16]) {
-    #[cfg(target_arch = "x86_64")]
-    let done = if avx2::available() { avx2::columns(weights, rows, out) } else { 0 };
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
+    let done = avx2::columns(weights, rows, out);
     let out = &mut out[done..];
     let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(|row| &row[done..][..out.len()]);
     let [h0, h1, h2, h3] = weights.high;
@@ -322,10 +333,7 @@ pub(super) const ALONG_OFFSET: i32 = (8160 << TAP_BITS) + (1 << (ALONG_SHIFT - 1
 
 /// One output row from column sums less 8160.
 fn narrow_along(weights: &NarrowWeights, taps: &[&[[i16; 2]]; TAPS / 2], out: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    let done = if avx2::available() { avx2::along(weights, taps, out) } else { 0 };
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
+    let done = avx2::along(weights, taps, out);
     let weights = weights.of_pairs();
     for (x, out) in out.iter_mut().enumerate().skip(done) {
         let mut sum = ALONG_OFFSET;

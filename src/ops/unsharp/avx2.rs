@@ -45,12 +45,16 @@ pub(super) fn words<const H: usize>(taps: &Taps<u16, H>, out: &mut [u16]) -> usi
     unsafe { words_here(taps, out) }
 }
 
-/// Sharpened 8-bit samples without alpha, as many as fit whole registers; returns how many.
+/// Sharpened 8-bit samples without alpha, as many as fit whole registers; returns how many. None for an amount of 8 or
+/// more, which 16 bits with a sign do not hold.
 ///
 /// # Panics
 /// Where AVX2 is not [`available`], or samples are missing.
 pub(super) fn sharpen(pixel: &Pixel, row: &[u8], blurred: &[u16], out: &mut [u8]) -> usize {
     assert!(available(), "AVX2 was not looked for");
+    if pixel.amount > i16::MAX as u16 {
+        return 0;
+    }
     // SAFETY: as above.
     unsafe { sharpen_here(pixel, row, blurred, out) }
 }
