@@ -84,6 +84,12 @@ impl Level {
         self.tiles_across as usize * self.tiles_down as usize
     }
 
+    /// Of the row of tiles on its way, whose tiles are `side` px high; 0 when all rows were taken.
+    fn missing_rows(&self, side: u32) -> u32 {
+        let rows_done = self.rows_taken - self.waiting.height;
+        side.min(self.size.height - rows_done) - self.waiting.height
+    }
+
     fn contents(&self) -> LevelContents<'_> {
         LevelContents {
             size: self.size,
@@ -476,22 +482,20 @@ impl LevelRows<'_> {
     fn take(&mut self, index: usize, rows: &Raster) -> Result<()> {
         let shared = self.shared;
         let level = self.level(index, &[rows])?;
-        let height = level.size.height;
         let mut next = 0;
         while next < rows.height {
-            let first = level.rows_taken - level.waiting.height;
-            let strip = shared.shape.side.min(height - first);
-            let missing = strip - level.waiting.height;
+            let missing = level.missing_rows(shared.shape.side);
             let end = rows.height.min(next + missing);
             level.rows_taken += end - next;
-            if end - next == strip {
+            let whole = end - next == missing;
+            if whole && level.waiting.height == 0 {
                 // A whole row of tiles at once: no copy.
                 shared.encode(TileRow::new(&[rows], next..end), &mut level.tiles)?;
             } else {
                 level.waiting.reserve_rows(missing);
                 level.waiting.append_rows(rows, next..end);
-                if level.waiting.height == strip {
-                    shared.encode(TileRow::new(&[&level.waiting], 0..strip), &mut level.tiles)?;
+                if whole {
+                    shared.encode(TileRow::new(&[&level.waiting], 0..level.waiting.height), &mut level.tiles)?;
                     level.waiting.set_rows(0);
                 }
             }
@@ -505,9 +509,7 @@ impl LevelRows<'_> {
     /// # Panics
     /// For a level that is not among these.
     pub fn missing_rows(&self, level: usize) -> u32 {
-        let level = &self.levels[level - self.first];
-        let rows_done = level.rows_taken - level.waiting.height;
-        self.shared.shape.side.min(level.size.height - rows_done) - level.waiting.height
+        self.levels[level - self.first].missing_rows(self.shared.shape.side)
     }
 
     /// Takes the rows of a whole row of tiles, in pieces, without a copy. All pieces but the last are equally high, by a
@@ -524,7 +526,7 @@ impl LevelRows<'_> {
         let shared = self.shared;
         let level = self.level(index, pieces)?;
         let rows = pieces.iter().map(|piece| piece.height).sum();
-        let whole = rows == shared.shape.side.min(level.size.height - level.rows_taken) && level.waiting.height == 0;
+        let whole = rows == level.missing_rows(shared.shape.side) && level.waiting.height == 0;
         let regular = pieces.split_last().is_some_and(|(last, others)| {
             others.iter().all(|piece| piece.height == pieces[0].height && piece.height.is_multiple_of(16))
                 && (1..=pieces[0].height).contains(&last.height)

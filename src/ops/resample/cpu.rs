@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::{AFTER, BEFORE, Plan, TAP_BITS, TAPS};
 use crate::geometry::Size;
 use crate::ops::premultiply::{Premultiply, color_back, premultiply};
+use crate::ops::replicate_ends;
 use crate::pixel::{Raster, Samples};
 
 #[cfg(target_arch = "x86_64")]
@@ -138,29 +139,40 @@ impl Shape {
     }
 }
 
-/// The part of a padded row that holds the row's own pixels.
-fn own_pixels<T>(padded: &mut [T], channels: usize, width: usize) -> &mut [T] {
-    &mut padded[BEFORE as usize * channels..][..width * channels]
+/// One row of column sums, with as many pixels around it as the pass along the row reads.
+struct Padded<T> {
+    channels: usize,
+    /// Where the row's own pixels are.
+    own: Range<usize>,
+    /// From pixel −3 to the last that an output reads.
+    samples: Vec<T>,
 }
 
-/// Fills what lies around the row's own pixels with the outermost of them.
-fn replicate_ends<T: Copy>(padded: &mut [T], channels: usize, width: usize) {
-    let before = BEFORE as usize * channels;
-    let end = before + width * channels;
-    for x in (0..before).step_by(channels) {
-        padded.copy_within(before..before + channels, x);
+impl<T: Copy + Default> Padded<T> {
+    fn new(shape: &Shape) -> Self {
+        let start = BEFORE as usize * shape.channels;
+        Padded {
+            channels: shape.channels,
+            own: start..start + shape.stride(),
+            samples: vec![T::default(); 2 * shape.half()],
+        }
     }
-    for x in (end..padded.len()).step_by(channels) {
-        padded.copy_within(end - channels..end, x);
+
+    /// Where the column sums of the row's own pixels go.
+    fn own_mut(&mut self) -> &mut [T] {
+        &mut self.samples[self.own.clone()]
+    }
+
+    /// All samples, once the row's own are there.
+    fn filled(&mut self) -> &[T] {
+        replicate_ends(&mut self.samples, self.own.clone(), self.channels);
+        &self.samples
     }
 }
 
 /// One row of column sums of 32 bits, and the same split into even and odd pixels for the pass along the row.
 struct Lanes {
-    channels: usize,
-    width: usize,
-    /// From pixel −3 to the last that an output reads: replicated at both ends.
-    padded: Vec<i32>,
+    row: Padded<i32>,
     /// Pixels −3, −1, 1, …
     even: Vec<i32>,
     /// Pixels −2, 0, 2, …
@@ -169,25 +181,12 @@ struct Lanes {
 
 impl Lanes {
     fn new(shape: &Shape) -> Self {
-        let half = shape.half();
-        Lanes {
-            channels: shape.channels,
-            width: shape.width,
-            padded: vec![0; 2 * half],
-            even: vec![0; half],
-            odd: vec![0; half],
-        }
+        Lanes { row: Padded::new(shape), even: vec![0; shape.half()], odd: vec![0; shape.half()] }
     }
 
-    /// Where the column sums of the row's own pixels go.
-    fn row_mut(&mut self) -> &mut [i32] {
-        own_pixels(&mut self.padded, self.channels, self.width)
-    }
-
-    /// Replicates the ends and splits, once the row is filled.
+    /// To be called once the row is filled.
     fn split(&mut self) {
-        replicate_ends(&mut self.padded, self.channels, self.width);
-        match self.channels {
+        match self.row.channels {
             1 => self.split_of::<1>(),
             2 => self.split_of::<2>(),
             3 => self.split_of::<3>(),
@@ -198,7 +197,7 @@ impl Lanes {
     }
 
     fn split_of<const C: usize>(&mut self) {
-        let pixels = self.padded.as_chunks::<C>().0.as_chunks::<2>().0;
+        let pixels = self.row.filled().as_chunks::<C>().0.as_chunks::<2>().0;
         let even = self.even.as_chunks_mut::<C>().0;
         let odd = self.odd.as_chunks_mut::<C>().0;
         for (([a, b], even), odd) in pixels.iter().zip(even).zip(odd) {
@@ -210,58 +209,47 @@ impl Lanes {
     /// Samples under tap `k`, one for each of the `len` output samples.
     fn tap(&self, k: usize, len: usize) -> &[i32] {
         let lane = if k.is_multiple_of(2) { &self.even } else { &self.odd };
-        &lane[k / 2 * self.channels..][..len]
+        &lane[k / 2 * self.row.channels..][..len]
     }
 }
 
 /// One row of column sums, and the same with the samples of every two pixels side by side, so that both are multiplied
 /// and added up at once.
 struct Pairs {
-    channels: usize,
-    width: usize,
-    /// From pixel −3 to the last that an output reads: replicated at both ends.
-    padded: Vec<i16>,
-    /// Pixels −3 and −2, −1 and 0, …; empty where there is one channel, whose `padded` is the same.
+    row: Padded<i16>,
+    /// Pixels −3 and −2, −1 and 0, …; empty where there is one channel, whose row is the same.
     pairs: Vec<[i16; 2]>,
 }
 
 impl Pairs {
     fn new(shape: &Shape) -> Self {
-        let half = shape.half();
-        Pairs {
-            channels: shape.channels,
-            width: shape.width,
-            padded: vec![0; 2 * half],
-            pairs: if shape.channels == 1 { Vec::new() } else { vec![[0; 2]; half] },
-        }
-    }
-
-    /// Where the column sums of the row's own pixels go.
-    fn row_mut(&mut self) -> &mut [i16] {
-        own_pixels(&mut self.padded, self.channels, self.width)
+        let pairs = if shape.channels == 1 { Vec::new() } else { vec![[0; 2]; shape.half()] };
+        Pairs { row: Padded::new(shape), pairs }
     }
 
     /// The pairs under taps 0 and 1, 2 and 3, 4 and 5, 6 and 7, one for each of the `len` output samples, once the row
     /// is filled.
     fn taps(&mut self, len: usize) -> [&[[i16; 2]]; TAPS / 2] {
-        replicate_ends(&mut self.padded, self.channels, self.width);
-        match self.channels {
-            1 => {}
-            3 => pair_up::<3>(&self.padded, &mut self.pairs),
-            4 => pair_up::<4>(&self.padded, &mut self.pairs),
+        let channels = self.row.channels;
+        let row = self.row.filled();
+        let pairs = match channels {
+            1 => row.as_chunks().0,
+            3 => pair_up::<3>(row, &mut self.pairs),
+            4 => pair_up::<4>(row, &mut self.pairs),
             _ => unreachable!("pixels without alpha have 1, 3 or 4 samples"),
-        }
-        let pairs = if self.channels == 1 { self.padded.as_chunks().0 } else { &self.pairs };
-        std::array::from_fn(|k| &pairs[k * self.channels..][..len])
+        };
+        std::array::from_fn(|k| &pairs[k * channels..][..len])
     }
 }
 
-fn pair_up<const C: usize>(row: &[i16], pairs: &mut [[i16; 2]]) {
+/// Fills `pairs`, and hands it back.
+fn pair_up<'a, const C: usize>(row: &[i16], pairs: &'a mut [[i16; 2]]) -> &'a [[i16; 2]] {
     let done = avx2::pair_up(C, row, pairs);
     let (pixels, _) = row[2 * done..].as_chunks::<C>().0.as_chunks::<2>();
     for ([a, b], pairs) in pixels.iter().zip(pairs[done..].as_chunks_mut::<C>().0) {
         *pairs = std::array::from_fn(|c| [a[c], b[c]]);
     }
+    pairs
 }
 
 /// 8 bits without alpha, in 16-bit lanes.
@@ -276,7 +264,7 @@ fn narrow(plan: &Plan, shape: Shape, rows: Rows<'_, u8>, out: &mut [u8]) {
         |pairs, (task, out)| {
             for (row, out) in out.chunks_exact_mut(shape.out_stride()).enumerate() {
                 let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| rows.row(y));
-                narrow_columns(&weights, &taps, pairs.row_mut());
+                narrow_columns(&weights, &taps, pairs.row.own_mut());
                 narrow_along(&weights, &pairs.taps(out.len()), out);
             }
         },
@@ -351,7 +339,7 @@ fn wide(plan: &Plan, shape: Shape, rows: Rows<'_, u16>, out: &mut [u16]) {
         |lanes, (task, out)| {
             for (row, out) in out.chunks_exact_mut(shape.out_stride()).enumerate() {
                 let taps = shape.tap_rows(task * ROWS_PER_TASK + row).map(|y| rows.row(y));
-                wide_columns(plan, &taps, lanes.row_mut());
+                wide_columns(plan, &taps, lanes.row.own_mut());
                 lanes.split();
                 wide_along(plan, lanes, |x, value| out[x] = value.clamp(0, 65535) as u16);
             }
@@ -371,7 +359,7 @@ fn with_alpha<S: Premultiply>(plan: &Plan, shape: Shape, rows: Rows<'_, S>, out:
                 for y in taps {
                     ring.hold(y, |work| premultiply(rows.row(y), channels, work));
                 }
-                wide_columns(plan, &taps.map(|y| ring.row(y)), lanes.row_mut());
+                wide_columns(plan, &taps.map(|y| ring.row(y)), lanes.row.own_mut());
                 lanes.split();
                 wide_along(plan, lanes, |x, value| filtered[x] = value);
                 match channels {
@@ -451,7 +439,7 @@ fn wide_columns(plan: &Plan, rows: &[&[u16]; TAPS], out: &mut [i32]) {
 /// Hands every filtered value of the row, not yet clamped, to `put`.
 #[multiversion(targets("x86_64+avx2"))]
 fn wide_along(plan: &Plan, lanes: &Lanes, mut put: impl FnMut(usize, i32)) {
-    let len = lanes.even.len() - (TAPS / 2 - 1) * lanes.channels;
+    let len = lanes.even.len() - (TAPS / 2 - 1) * lanes.row.channels;
     let [t0, t1, t2, t3, t4, t5, t6, t7]: [&[i32]; TAPS] = std::array::from_fn(|k| lanes.tap(k, len));
     let [w0, w1, w2, w3, ..] = plan.taps;
     for x in 0..len {

@@ -20,42 +20,32 @@ const LANES: usize = 16;
 /// Enough for the pairs of the widest narrow kernel, and its centre.
 const MOST: usize = 8;
 
-/// Whether this machine has what the others need.
-pub(super) fn available() -> bool {
+fn available() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Rounded sums of 8-bit samples, as many as fit whole registers; returns how many.
-///
-/// # Panics
-/// Where AVX2 is not [`available`].
+/// Rounded sums of 8-bit samples, as many as fit whole registers; returns how many: 0 without AVX2.
 pub(super) fn bytes<const H: usize>(taps: &Taps<u8, H>, out: &mut [u16]) -> usize {
-    assert!(available(), "AVX2 was not looked for");
-    // SAFETY: the machine has AVX2, as just asserted.
-    unsafe { bytes_here(taps, out) }
+    // SAFETY: the machine has AVX2, as just asked.
+    if available() { unsafe { bytes_here(taps, out) } } else { 0 }
 }
 
 /// The same for 16-bit samples.
-///
-/// # Panics
-/// Where AVX2 is not [`available`].
 pub(super) fn words<const H: usize>(taps: &Taps<u16, H>, out: &mut [u16]) -> usize {
-    assert!(available(), "AVX2 was not looked for");
-    // SAFETY: as above.
-    unsafe { words_here(taps, out) }
+    // SAFETY: the machine has AVX2, as just asked.
+    if available() { unsafe { words_here(taps, out) } } else { 0 }
 }
 
-/// Sharpened 8-bit samples without alpha, as many as fit whole registers; returns how many. None for an amount of 8 or
-/// more, which 16 bits with a sign do not hold.
+/// Sharpened 8-bit samples without alpha, as many as fit whole registers; returns how many: 0 without AVX2, and for an
+/// amount of 8 or more, which 16 bits with a sign do not hold.
 ///
 /// # Panics
-/// Where AVX2 is not [`available`], or samples are missing.
+/// Where samples are missing.
 pub(super) fn sharpen(pixel: &Pixel, row: &[u8], blurred: &[u16], out: &mut [u8]) -> usize {
-    assert!(available(), "AVX2 was not looked for");
-    if pixel.amount > i16::MAX as u16 {
+    if !available() || pixel.amount > i16::MAX as u16 {
         return 0;
     }
-    // SAFETY: as above.
+    // SAFETY: the machine has AVX2, as just asked.
     unsafe { sharpen_here(pixel, row, blurred, out) }
 }
 

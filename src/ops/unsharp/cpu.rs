@@ -14,6 +14,7 @@ use super::Plan;
 use super::avx2;
 use crate::geometry::Size;
 use crate::ops::premultiply::{Premultiply, color_back, premultiply};
+use crate::ops::replicate_ends;
 use crate::pixel::{Color, PixelFormat, Raster, Samples};
 
 /// Samples whose sums over a wide kernel are built at once.
@@ -80,7 +81,7 @@ impl Work for u8 {
     }
     #[cfg(target_arch = "x86_64")]
     fn sharpen_in_vectors(pixel: &Pixel, row: &[u8], blurred: &[u16], out: &mut [u8]) -> usize {
-        if avx2::available() { avx2::sharpen(pixel, row, blurred, out) } else { 0 }
+        avx2::sharpen(pixel, row, blurred, out)
     }
 }
 
@@ -120,7 +121,7 @@ impl Tap for u8 {
     }
     #[cfg(target_arch = "x86_64")]
     fn narrow_sums_in_vectors<const H: usize>(taps: &Taps<u8, H>, out: &mut [u16]) -> usize {
-        if avx2::available() { avx2::bytes(taps, out) } else { 0 }
+        avx2::bytes(taps, out)
     }
 }
 
@@ -134,7 +135,7 @@ impl Tap for u16 {
     }
     #[cfg(target_arch = "x86_64")]
     fn narrow_sums_in_vectors<const H: usize>(taps: &Taps<u16, H>, out: &mut [u16]) -> usize {
-        if avx2::available() { avx2::words(taps, out) } else { 0 }
+        avx2::words(taps, out)
     }
 }
 
@@ -209,7 +210,7 @@ fn blurred_rows<T: Tap, S: Send>(
             // Rows past the ends of `taps` are past the ends of the level.
             let tap_row = |k: usize| &taps[(y + k).saturating_sub(halo).min(last) * stride..][..stride];
             weighted_sums(&weights, tap_row, &mut columns[pad..pad + stride]);
-            replicate_ends(columns, pad, channels);
+            replicate_ends(columns, pad..pad + stride, channels);
             weighted_sums(&weights, |k| &columns[k * channels..][..stride], blurred);
             finish(y, blurred, out);
         },
@@ -301,15 +302,6 @@ fn add_pairs<T: Tap, const N: usize>(weights: &[u16], before: [&[T]; N], after: 
             sum += T::pair(weights[k], before[k][x], after[k][x]);
         }
         sums[x] = sum;
-    }
-}
-
-/// Fills `pad` samples at both ends of `row` with its outermost pixels.
-fn replicate_ends(row: &mut [u16], pad: usize, channels: usize) {
-    let end = row.len() - pad;
-    for x in (0..pad).step_by(channels) {
-        row.copy_within(pad..pad + channels, x);
-        row.copy_within(end - channels..end, end + x);
     }
 }
 
